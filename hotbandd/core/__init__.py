@@ -1,0 +1,1 @@
+"""Decisions, pure: functions of candles, parameters, clock readings and earlier state."""

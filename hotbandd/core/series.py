@@ -1,0 +1,136 @@
+"""The growing series of one instrument: candles, and the metrics of the window that ends in each of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hotbandd.core.candles import Candles, Floats, concatenate, empty, merge, of_any
+
+_CANDLE_COLUMNS = len(Candles._fields)
+
+
+class MetricColumns(NamedTuple):
+    """Metrics per candle, float64[n], NaN where no window of 128 ends: C, S, H, R and the hazard ``lambda``."""
+
+    coherence: Floats
+    stability: Floats
+    entropy: Floats
+    rupture: Floats
+    hazard: Floats
+
+    @property
+    def size(self) -> int:
+        """Number of candles that the metrics stand beside."""
+        return len(self.coherence)
+
+    def take(self, index: slice) -> MetricColumns:
+        """Return the metrics at a slice."""
+        return MetricColumns(*(column[index] for column in self))
+
+
+def unmeasured(size: int) -> MetricColumns:
+    """Return metrics that are not known."""
+    return MetricColumns(*(np.full(size, np.nan) for _ in MetricColumns._fields))
+
+
+class Series:
+    """Candles and metrics of one instrument in columns that grow at their end.
+
+    Views that were handed out stay as they were: an append writes behind them, everything else copies.
+    ``measured`` is the number of candles whose metrics are final (NaN ones before the first window included).
+    """
+
+    def __init__(self) -> None:
+        self._columns: list[Any] = [column.copy() for column in (*empty(), *unmeasured(0))]
+        self._start = 0
+        self._stop = 0
+        self.measured = 0
+
+    @property
+    def size(self) -> int:
+        """Number of candles."""
+        return self._stop - self._start
+
+    @property
+    def candles(self) -> Candles:
+        """The candles, as views."""
+        return of_any(c[self._start : self._stop] for c in self._columns[:_CANDLE_COLUMNS])
+
+    @property
+    def metrics(self) -> MetricColumns:
+        """The metrics beside the candles, as views."""
+        return MetricColumns(*(c[self._start : self._stop] for c in self._columns[_CANDLE_COLUMNS:]))
+
+    @property
+    def newest(self) -> int:
+        """Open time of the newest candle, or -1."""
+        return int(self._columns[0][self._stop - 1]) if self.size else -1
+
+    def add(self, new: Candles) -> int:
+        """Take candles in, ascending, replacing those of the same minutes; return the index of the first one that changed.
+
+        Metrics from that index on have to be measured again. Candles equal to the stored ones change nothing.
+        """
+        new = self._unknown(new)
+        if not new.size:
+            return self.size
+        if int(new.t[0]) > self.newest:
+            first = self.size
+            self._append(new)
+            return first
+        first = int(np.searchsorted(self.candles.t, new.t[0]))
+        self.measured = min(self.measured, first)
+        self._replace(merge(self.candles, new))
+        return first
+
+    def fill(self, metrics: MetricColumns) -> None:
+        """Set the metrics of the next unmeasured candles."""
+        start = self._start + self.measured
+        for column, values in zip(self._columns[_CANDLE_COLUMNS:], metrics, strict=True):
+            column[start : start + len(values)] = values
+        self.measured += metrics.size
+
+    def trim(self, before_ms: int) -> None:
+        """Forget candles that open before a moment."""
+        gone = int(np.searchsorted(self.candles.t, before_ms))
+        self._start += gone
+        self.measured = max(0, self.measured - gone)
+
+    def _unknown(self, new: Candles) -> Candles:
+        """Leave out what is stored already, to the last field."""
+        if not self.size or not new.size or int(new.t[0]) > self.newest:
+            return new
+        old = self.candles
+        at = np.minimum(np.searchsorted(old.t, new.t), old.size - 1)
+        same = np.ones(new.size, dtype=np.bool_)
+        for ours, theirs in zip(old, new, strict=True):
+            there = ours[at]
+            same &= (there == theirs) | ((there != there) & (theirs != theirs))  # noqa: PLR0124  NaN equals NaN here
+        return new.take(~same)
+
+    def _append(self, new: Candles) -> None:
+        needed = self._stop + new.size
+        if needed > len(self._columns[0]):
+            self._replace(concatenate((self.candles, new)), room=max(1024, self.size // 8))
+            return
+        for column, values in zip(self._columns[:_CANDLE_COLUMNS], new, strict=True):
+            column[self._stop : needed] = values
+        self._stop = needed
+
+    def _replace(self, candles: Candles, room: int = 1024) -> None:
+        """Lay the columns anew with room to grow; metrics that are final stay beside their candles at the front."""
+        kept = self.metrics.take(slice(0, min(self.measured, candles.size)))
+        size = candles.size
+        columns: list[Any] = []
+        for values in candles:
+            column = np.zeros(size + room, dtype=values.dtype)
+            column[:size] = values
+            columns.append(column)
+        for values in kept:
+            column = np.full(size + room, np.nan)
+            column[: len(values)] = values
+            columns.append(column)
+        self._columns = columns
+        self._start, self._stop = 0, size

@@ -1,0 +1,1 @@
+"""One-shot jobs: a command of an operator each."""

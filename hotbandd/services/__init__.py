@@ -1,0 +1,1 @@
+"""The long loops of the daemon, one module each."""

@@ -1,0 +1,1 @@
+"""Numerical kernels of hotband: arrays in, arrays or named tuples out; no I/O, clock, environment or state."""
