@@ -64,8 +64,8 @@ class Clock(Protocol):
         """Return the moment, UTC epoch ms. Never goes backwards, whatever the wall clock does."""
         ...
 
-    async def sleep_until(self, moment_ms: int) -> None:
-        """Wait until the clock shows a moment."""
+    async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
+        """Wait until the clock shows a moment; a virtual clock wakes those of one moment in the order of their ranks."""
         ...
 
 

@@ -68,22 +68,20 @@ class Series:
         """Open time of the newest candle, or -1."""
         return int(self._columns[0][self._stop - 1]) if self.size else -1
 
-    def add(self, new: Candles) -> int:
-        """Take candles in, ascending, replacing those of the same minutes; return the index of the first one that changed.
+    def add(self, new: Candles) -> Candles:
+        """Take candles in, ascending, replacing those of the same minutes; return the ones that changed anything.
 
-        Metrics from that index on have to be measured again. Candles equal to the stored ones change nothing.
+        Metrics from the first change on have to be measured again.
         """
-        new = self._unknown(new)
-        if not new.size:
-            return self.size
-        if int(new.t[0]) > self.newest:
-            first = self.size
-            self._append(new)
-            return first
-        first = int(np.searchsorted(self.candles.t, new.t[0]))
-        self.measured = min(self.measured, first)
-        self._replace(merge(self.candles, new))
-        return first
+        changed = self._changes(new)
+        if not changed.size:
+            return changed
+        if int(changed.t[0]) > self.newest:
+            self._append(changed)
+        else:
+            self.measured = min(self.measured, int(np.searchsorted(self.candles.t, changed.t[0])))
+            self._replace(merge(self.candles, changed))
+        return changed
 
     def fill(self, metrics: MetricColumns) -> None:
         """Set the metrics of the next unmeasured candles."""
@@ -98,7 +96,7 @@ class Series:
         self._start += gone
         self.measured = max(0, self.measured - gone)
 
-    def _unknown(self, new: Candles) -> Candles:
+    def _changes(self, new: Candles) -> Candles:
         """Leave out what is stored already, to the last field."""
         if not self.size or not new.size or int(new.t[0]) > self.newest:
             return new

@@ -1,0 +1,107 @@
+"""Where kernels run: a pool of worker processes, or the process itself."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import anyio
+
+from hotbandd.errors import ComputeError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PRELOAD = ["hotbandd.core.manifold", "hotbandd.core.backtest"]
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class InlineCompute:
+    """Runs functions where they are called: for replay and for one-shot commands."""
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function."""
+        return function(*args, **kwargs)
+
+    async def aclose(self) -> None:
+        """Nothing to stop."""
+
+
+class ProcessCompute:
+    """A pool of worker processes from a fork server; a broken pool is replaced, and its task tried once more.
+
+    ``on_restart`` is called for each replacement.
+    """
+
+    def __init__(self, workers: int, on_restart: Callable[[], None] = lambda: None) -> None:
+        self._workers = workers
+        self._on_restart = on_restart
+        for name in ONE_THREAD:  # the workers inherit it; two BLAS pools on the same cores slow each other down
+            os.environ.setdefault(name, "1")
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(PRELOAD)
+        self._pool = self._new_pool()
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a module-level function in a worker."""
+        call = partial(function, *args, **kwargs)
+        for _ in range(2):
+            pool = self._pool
+            try:
+                return await asyncio.get_running_loop().run_in_executor(pool, call)
+            except BrokenProcessPool:
+                self._replace(pool)
+        raise ComputeError(f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd.")
+
+    async def warm(self) -> None:
+        """Start every worker, so that the first tasks do not pay for it."""
+        async with anyio.create_task_group() as group:
+            for _ in range(self._workers):
+                group.start_soon(self.run, os.getpid)
+
+    async def aclose(self) -> None:
+        """Stop the workers; running tasks are given two seconds."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        processes = list((self._pool._processes or {}).values())  # noqa: SLF001  no public list before Python 3.14
+        with anyio.move_on_after(2, shield=True):
+            await anyio.to_thread.run_sync(_join, processes, abandon_on_cancel=True)
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+
+    def _replace(self, broken: ProcessPoolExecutor) -> None:
+        if self._pool is broken:
+            self._on_restart()
+            self._pool = self._new_pool()
+        broken.shutdown(wait=False, cancel_futures=True)
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self._workers, mp_context=self._context, initializer=_begin)
+
+
+def _join(processes: list[multiprocessing.Process]) -> None:
+    for process in processes:
+        process.join()
+
+
+def _begin() -> None:
+    """Prepare a worker: signals are the daemon's business, and a worker ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,155 @@
+"""The command line: words in, exit codes out. Each command imports what it needs when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hotbandd.errors import HotbandError
+
+app = typer.Typer(
+    name="hotbandd",
+    help="Which FX instruments may be traded now, how much of the book each may take, and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+kill = typer.Typer(help="The kill switch: while engaged, no weight rises.", no_args_is_help=True)
+app.add_typer(kill, name="kill")
+
+EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Settings file (default: .env.hotband in HOTBAND_HOME).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Kernel = Annotated[str | None, typer.Option("--kernel", help="calibrated or native.")]
+
+
+def run() -> None:
+    """Run the command line; an error is one sentence and an exit code."""
+    try:
+        app()
+    except HotbandError as error:
+        print(f"hotbandd: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+@app.command("run")
+def run_command(env_file: EnvFile = None) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C."""
+    from hotbandd.cli import running
+
+    running.run(env_file)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option("--for", help="Stop after so many seconds.", min=1)] = None,
+    speed: Annotated[float, typer.Option(help="Simulated seconds per second.", min=1, max=600)] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated market.")] = 1,
+    http: Annotated[str, typer.Option(help="Address of the pages.")] = "127.0.0.1:8100",
+) -> None:
+    """Watch it work: embedded Valkey, simulated market, a fast clock; needs nothing."""
+    from hotbandd.cli import demo as command
+
+    command.demo(seconds=seconds, speed=speed, seed=seed, http=http)
+
+
+@app.command()
+def replay(
+    candles: Annotated[Path, typer.Option("--candles", help="Folder with a candle file per instrument.")],
+    start: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD (UTC).")],
+    end: Annotated[str, typer.Option("--to", help="Day after the last, YYYY-MM-DD (UTC).")],
+    speed: Annotated[str, typer.Option(help="Seconds per second, or max.")] = "max",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per published blob and weights document.")] = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Run the same three loops over past candles; those before --from are their history."""
+    from hotbandd.cli import replay as command
+
+    command.replay(candles, start, end, speed=speed, as_json=as_json, env_file=env_file)
+
+
+@app.command()
+def manifold(
+    source: Annotated[str, typer.Option("--input", help="Candle file (CSV, CSV.gz, JSON), or - for standard input.")],
+    output: Annotated[str, typer.Option("--output", help="File, or - for standard output.")] = "-",
+    instrument: Annotated[str | None, typer.Option(help="Instrument, where the file's name does not tell it.")] = None,
+    profile: Annotated[str, typer.Option(help="strict or native.")] = "strict",
+    kernel: Kernel = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Measure candles: the manifold document of a file."""
+    from hotbandd.cli import measuring
+
+    measuring.manifold(source, output, instrument=instrument, profile=profile, kernel=kernel, env_file=env_file)
+
+
+@app.command()
+def backtest(
+    instrument: Annotated[str, typer.Argument(help="For example EUR_USD.")],
+    candles: Annotated[Path, typer.Option("--candles", help="Candle file (CSV, CSV.gz, JSON).")],
+    days: Annotated[int, typer.Option(help="Length of the run.", min=1, max=3650)] = 90,
+    param: Annotated[list[str] | None, typer.Option("--param", help="K=V, as often as needed: c_min=0.6")] = None,
+    kernel: Kernel = None,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Back-test one instrument strictly."""
+    from hotbandd.cli import measuring
+
+    measuring.backtest(
+        instrument, candles, days=days, param=param or [], kernel=kernel, as_json=as_json, env_file=env_file
+    )
+
+
+@app.command()
+def status(as_json: Json = False, env_file: EnvFile = None) -> None:
+    """Show gates, weights and who leads, from Valkey alone; exit 4 if something is missing or old."""
+    from hotbandd.cli import state
+
+    state.status(env_file, as_json=as_json)
+
+
+@kill.command("status")
+def kill_status(as_json: Json = False, env_file: EnvFile = None) -> None:
+    """Show the kill switch."""
+    from hotbandd.cli import state
+
+    state.kill_status(env_file, as_json=as_json)
+
+
+@kill.command("engage")
+def kill_engage(env_file: EnvFile = None) -> None:
+    """Engage the kill switch: weights freeze and let go, none rises."""
+    from hotbandd.cli import state
+
+    state.kill_set(env_file, engaged=True)
+
+
+@kill.command("release")
+def kill_release(env_file: EnvFile = None) -> None:
+    """Release the kill switch."""
+    from hotbandd.cli import state
+
+    state.kill_set(env_file, engaged=False)
+
+
+@app.command("check-config")
+def check_config(as_json: Json = False, env_file: EnvFile = None) -> None:
+    """Check the settings, and show each one with where it comes from."""
+    from hotbandd.cli import configuration
+
+    configuration.check_config(env_file, as_json=as_json)
+
+
+@app.command()
+def reload(env_file: EnvFile = None) -> None:
+    """Check the settings, then have the running daemon read them again."""
+    from hotbandd.cli import configuration
+
+    configuration.reload(env_file)

@@ -1,0 +1,148 @@
+"""The hydrator: candles in, manifolds out, at every processing interval."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from hotbandd.core import manifold
+from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.core.series import Series
+from hotbandd.ports import Clock, Compute, Lease, ManifoldUpdate, Store, Telemetry
+from hotbandd.services.intake import Intake
+from hotbandd.services.leader import Leadership
+from hotbandd.services.loop import Due
+from hotbandd.services.market import Market
+
+log = structlog.get_logger()
+
+LONG_CANDLES = 20_000  # a series with more candles to measure than this is a task of its own
+
+
+@dataclass(frozen=True)
+class HydratorRules:
+    """What the hydrator needs of the settings; times in seconds."""
+
+    interval_sec: float
+    lag_sec: float
+    source: str
+    family: manifold.Family
+    precision: float
+    levels: int
+    bounds: manifold.Bounds
+
+
+class Hydrator:
+    """Takes candles in, measures the windows that they end, and publishes the newest manifold of each instrument."""
+
+    name = "hydrator"
+    rank = 0
+
+    def __init__(
+        self,
+        market: Market,
+        intake: Intake,
+        store: Store,
+        compute: Compute,
+        clock: Clock,
+        leadership: Leadership,
+        telemetry: Telemetry,
+        rules: HydratorRules,
+    ) -> None:
+        self._market = market
+        self._intake = intake
+        self._store = store
+        self._compute = compute
+        self._clock = clock
+        self._leadership = leadership
+        self._telemetry = telemetry
+        self._rules = rules
+        self._epoch = -1
+        self._published: dict[str, int] = {}
+        self.deadline_sec = max(60.0, 3 * rules.interval_sec / clock.speed)
+
+    def next_due(self, now_ms: int) -> Due:
+        """Return the next step: multiples of the interval, off the slots by at most half a decision lag."""
+        step = int(self._rules.interval_sec * 1000)
+        offset = int(min(self._rules.interval_sec, self._rules.lag_sec) * 500)
+        moment = ((now_ms - offset) // step + 1) * step + offset
+        return Due(moment, moment)
+
+    def first_after(self, now_ms: int) -> int:
+        """Return the moment after which the first step is due: at once."""
+        return now_ms - int(self._rules.interval_sec * 1000)
+
+    async def step(self, due: Due) -> None:
+        """Take in what closed since the last step, and publish; then go on with the history while there is time."""
+        lease = await self._leadership.held()
+        if lease.epoch != self._epoch:
+            await self._intake.restore(self._clock.now())
+            self._published.clear()
+            self._epoch = lease.epoch
+        await self._intake.recent(self._clock.now())
+        await self._measure()
+        await self._publish(lease)
+        until = self.next_due(due.moment).wake
+        while not self._market.loaded.is_set():
+            if await self._intake.history(self._clock.now()):
+                await self._measure()
+                log.info("hydrator.loaded", candles={pair: s.size for pair, s in self._market.series.items()})
+                self._market.loaded.set()
+            elif self._clock.now() >= until:
+                break
+        self._intake.forget(self._clock.now())
+
+    async def _measure(self) -> None:
+        """Measure the windows that new candles end: long series in tasks of their own, the others together."""
+        waiting = [series for series in self._market.series.values() if series.measured < series.size]
+        short = [series for series in waiting if series.size - series.measured <= LONG_CANDLES]
+        tasks = [[series] for series in waiting if series not in short] + ([short] if short else [])
+        async with anyio.create_task_group() as group:
+            for task in tasks:
+                group.start_soon(self._measure_some, task)
+
+    async def _measure_some(self, series: list[Series]) -> None:
+        began = time.perf_counter()
+        pending = [manifold.pending(one) for one in series]
+        structures = await self._compute.run(manifold.structures_of, self._rules.family, pending)
+        for one, structure in zip(series, structures, strict=True):
+            manifold.complete(one, structure, self._rules.family)
+        self._telemetry.kernel(time.perf_counter() - began)
+
+    async def _publish(self, lease: Lease) -> None:
+        for pair, series in self._market.series.items():
+            if series.size:
+                self._telemetry.newest_candle(pair, series.newest + MINUTE_MS)
+            if series.size and series.newest > self._published.get(pair, -1):
+                await self._publish_one(lease, pair, series)
+
+    async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
+        rules = self._rules
+        document = manifold.document(
+            series,
+            pair,
+            rules.family,
+            rules.bounds,
+            precision=rules.precision,
+            levels=rules.levels,
+            source=rules.source,
+            epoch=lease.epoch,
+            seq=series.newest + MINUTE_MS,
+        )
+        if document is None:
+            return
+        first = self._published.get(pair)
+        since = series.newest - DAY_MS if first is None else first
+        start = int(series.candles.t.searchsorted(since, side="right"))
+        points = manifold.points(series, start, rules.family, precision=rules.precision, levels=rules.levels)
+        signals = manifold.signals(series, start, rules.family, precision=rules.precision, levels=rules.levels)
+        if first is None:
+            await self._store.put_manifold_history(lease, pair, points)
+            points = points[-1:]
+        outcome = await self._store.publish_manifold(lease, ManifoldUpdate(document, points, signals))
+        self._leadership.accept(outcome, f"the manifold of {pair}")
+        self._published[pair] = series.newest
+        self._telemetry.manifold(document)

@@ -1,0 +1,155 @@
+"""Intake: candles from the source into the series and the store, the newest first, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+
+from hotbandd.core import candles as columns
+from hotbandd.core.backfill import missing_ranges
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
+from hotbandd.core.sessions import Calendar
+from hotbandd.errors import InputError, RefusedError, SourceUnreachableError
+from hotbandd.ports import CandleSource, Store, Telemetry
+from hotbandd.services.market import Market
+
+log = structlog.get_logger()
+
+OVERLAP_MS = 5 * MINUTE_MS  # asked for again every time, so that a late or corrected candle is taken
+RECENT_MS = 3 * DAY_MS  # fetched before the rest of the history, so that manifolds come at once
+Range = tuple[int, int]
+
+
+@dataclass
+class _Backlog:
+    """What is still to be done for one instrument."""
+
+    ranges: list[Range] = field(default_factory=list)  # of the history, still to be fetched, newest first
+    staged: list[Candles] = field(default_factory=list)  # history fetched; enters the series at once, to be measured once
+    unsaved: Candles = field(default_factory=columns.empty)
+
+
+class Intake:
+    """Fetches what is missing. A fault of one instrument is counted, and leaves the others alone."""
+
+    def __init__(
+        self,
+        market: Market,
+        source: CandleSource,
+        store: Store,
+        telemetry: Telemetry,
+        calendar: Calendar,
+        hot_days: int,
+    ) -> None:
+        self._market = market
+        self._source = source
+        self._store = store
+        self._telemetry = telemetry
+        self._calendar = calendar
+        self._hot_ms = hot_days * DAY_MS
+        self._backlogs = {pair: _Backlog() for pair in market.pairs}
+
+    async def restore(self, now: int) -> None:
+        """Read the stored history, and plan what of it has to be fetched."""
+        oldest = self._oldest(now)
+        for pair, series in self._market.series.items():
+            if series.size:
+                continue
+            page = await self._store.candles(pair, self._market.granularity, oldest, now)
+            self._count(pair, page.refused)
+            series.add(page.candles)
+            openings = self._calendar.week_openings(oldest, self._recent(now))
+            self._backlogs[pair].ranges = missing_ranges(page.candles.t, openings)
+            log.info("intake.restored", instrument=pair, candles=page.candles.size, missing=len(self._backlogs[pair].ranges))
+
+    async def recent(self, now: int) -> None:
+        """Fetch what closed since the newest candle, of every instrument side by side."""
+        faults: list[SourceUnreachableError | RefusedError] = []
+
+        async def one(pair: str) -> None:
+            try:
+                await self._fetch(pair, (self._since(pair, now), now), now)
+            except (SourceUnreachableError, RefusedError) as error:
+                faults.append(error)
+                self._warn(pair, error)
+            except InputError as error:
+                self._warn(pair, error)
+
+        await self._for_each(self._market.pairs, one)
+        await self._save()
+        if len(faults) == len(self._market.pairs):
+            raise SourceUnreachableError(str(faults[0])) from faults[0]
+
+    async def history(self, now: int) -> bool:
+        """Fetch the next range of each instrument's history; return whether all of it is there."""
+
+        async def one(pair: str) -> None:
+            backlog = self._backlogs[pair]
+            try:
+                await self._fetch(pair, backlog.ranges[0], now, stage=True)
+            except SourceUnreachableError as error:
+                self._warn(pair, error)
+                return
+            except (RefusedError, InputError) as error:  # asking again cannot help
+                self._warn(pair, error)
+            del backlog.ranges[0]
+
+        await self._for_each([pair for pair, backlog in self._backlogs.items() if backlog.ranges], one)
+        await self._save()
+        for pair, backlog in self._backlogs.items():
+            if not backlog.ranges and backlog.staged:
+                staged = sorted(backlog.staged, key=lambda part: int(part.t[0]))
+                self._market.series[pair].add(columns.concatenate(staged))
+                backlog.staged = []
+        return not any(backlog.ranges for backlog in self._backlogs.values())
+
+    def forget(self, now: int) -> None:
+        """Drop candles that are older than the history is long."""
+        for series in self._market.series.values():
+            series.trim(self._oldest(now))
+
+    async def _fetch(self, pair: str, wanted: Range, now: int, *, stage: bool = False) -> None:
+        backlog = self._backlogs[pair]
+        async for page in self._source.fetch(pair, *wanted):
+            checked = columns.check(page.candles, now_ms=now)
+            self._count(pair, page.refused)
+            self._count(pair, checked.refused)
+            taken = checked.candles if stage else self._market.series[pair].add(checked.candles)
+            if stage and taken.size:
+                backlog.staged.append(taken)
+            backlog.unsaved = columns.merge(backlog.unsaved, taken)
+
+    async def _save(self) -> None:
+        """Store what the series took in; what the store does not take now stays for the next time."""
+        for pair, backlog in self._backlogs.items():
+            if backlog.unsaved.size:
+                await self._store.put_candles(pair, self._market.granularity, backlog.unsaved)
+                self._telemetry.candles(pair, "stored", backlog.unsaved.size)
+                backlog.unsaved = columns.empty()
+
+    async def _for_each(self, pairs: Iterable[str], one: object) -> None:
+        async with anyio.create_task_group() as group:
+            for pair in pairs:
+                group.start_soon(one, pair)  # type: ignore[arg-type]
+
+    def _oldest(self, now: int) -> int:
+        return (now - self._hot_ms) // MINUTE_MS * MINUTE_MS
+
+    def _recent(self, now: int) -> int:
+        return max(self._oldest(now), (now - RECENT_MS) // MINUTE_MS * MINUTE_MS)
+
+    def _since(self, pair: str, now: int) -> int:
+        """Return where to fetch from: the newest candle less an overlap, or the start of the recent days."""
+        newest = self._market.series[pair].newest
+        return max(self._recent(now), newest - OVERLAP_MS) if newest < 0 else max(self._oldest(now), newest - OVERLAP_MS)
+
+    def _count(self, pair: str, refused: Mapping[str, int]) -> None:
+        for reason, count in refused.items():
+            self._telemetry.candles(pair, reason, count)
+
+    def _warn(self, pair: str, error: Exception) -> None:
+        self._telemetry.loop_failed("hydrator", type(error).__name__)
+        log.warning("intake.skipped", instrument=pair, error=str(error))

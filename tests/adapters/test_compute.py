@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+
+from hotbandd.adapters.compute import InlineCompute, ProcessCompute
+from hotbandd.errors import CandleInputError, ComputeError, CorruptPayloadError
+
+
+def add(left, right):
+    return left + right
+
+
+def fail(kind: str):
+    if kind == "row":
+        raise CandleInputError("row 3 of x.csv: no close")
+    raise CorruptPayloadError("some:key", "not JSON")
+
+
+def die_once(marker: str) -> str:
+    path = Path(marker)
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@pytest.fixture(params=["inline", "process"])
+async def compute(request):
+    made = InlineCompute() if request.param == "inline" else ProcessCompute(1)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def pool():
+    restarts: list[int] = []
+    made = ProcessCompute(1, on_restart=lambda: restarts.append(1))
+    made.restarts = restarts
+    yield made
+    await made.aclose()
+
+
+async def test_a_function_runs_with_arrays(compute):
+    assert (await compute.run(add, np.arange(3), right=1)).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("kind", "error"), [("row", CandleInputError), ("key", CorruptPayloadError)])
+async def test_an_error_of_ours_keeps_its_type_and_sentence(compute, kind, error):
+    with pytest.raises(error) as caught:
+        await compute.run(fail, kind)
+    assert "row 3" in str(caught.value) or "some:key" in str(caught.value)
+
+
+async def test_a_killed_worker_costs_one_retry(pool, tmp_path):
+    assert await pool.run(die_once, str(tmp_path / "died")) == "survived"
+    assert pool.restarts == [1]
+    assert await pool.run(add, 1, 2) == 3
+
+
+async def test_a_task_that_kills_its_worker_twice_is_an_error_and_the_pool_lives_on(pool):
+    with pytest.raises(ComputeError):
+        await pool.run(die)
+    assert await pool.run(add, 1, 2) == 3
+
+
+async def test_several_tasks_survive_one_killed_worker(pool, tmp_path):
+    async with anyio.create_task_group() as group:
+        group.start_soon(pool.run, die_once, str(tmp_path / "died"))
+        group.start_soon(pool.run, add, 1, 2)
+        group.start_soon(pool.run, add, 3, 4)
+
+
+async def test_workers_use_one_thread_for_linear_algebra(pool):
+    assert await pool.run(environment, "OMP_NUM_THREADS") == "1"
+
+
+def test_workers_end_with_their_daemon():
+    script = textwrap.dedent("""
+        import asyncio, os
+        from hotbandd.adapters.compute import ProcessCompute
+        async def main():
+            pool = ProcessCompute(1)
+            print(await pool.run(os.getpid), flush=True)
+            await asyncio.sleep(60)
+        if __name__ == "__main__":
+            asyncio.run(main())
+    """)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        worker = int(process.stdout.readline())
+        handle = os.pidfd_open(worker)
+        process.kill()
+    import select
+
+    readable, _, _ = select.select([handle], [], [], 5)
+    os.close(handle)
+    assert readable, f"worker {worker} outlived its daemon"
