@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hotbandd.core.candles import Candles, Floats, concatenate, empty, merge, of_any
+from hotbandd.core.candles import MINUTE_MS, Candles, Floats, Ints, concatenate, empty, merge, of_any
 
 _CANDLE_COLUMNS = len(Candles._fields)
 
@@ -82,6 +82,22 @@ class Series:
             self.measured = min(self.measured, int(np.searchsorted(self.candles.t, changed.t[0])))
             self._replace(merge(self.candles, changed))
         return changed
+
+    def closed_by(self, moment_ms: int) -> int:
+        """Return how many candles have closed by a moment."""
+        return int(np.searchsorted(self.candles.t, moment_ms - MINUTE_MS, side="right"))
+
+    def until(self, moment_ms: int) -> tuple[Candles, MetricColumns]:
+        """Return the candles closed by a moment, and their metrics, as views."""
+        upto = slice(0, self.closed_by(moment_ms))
+        return self.candles.take(upto), self.metrics.take(upto)
+
+    def recent(self, moment_ms: int, minutes: int) -> tuple[Ints, MetricColumns]:
+        """Return the stamps (closes) in (moment − minutes, moment] with their metrics, those without a window left out."""
+        first, last = self.closed_by(moment_ms - minutes * MINUTE_MS), self.closed_by(moment_ms)
+        stamps, metrics = self.candles.t[first:last] + MINUTE_MS, self.metrics.take(slice(first, last))
+        known = np.isfinite(metrics.hazard)
+        return stamps[known], MetricColumns(*(column[known] for column in metrics))
 
     def fill(self, metrics: MetricColumns) -> None:
         """Set the metrics of the next unmeasured candles."""

@@ -30,7 +30,7 @@ class HydratorRules:
     lag_sec: float
     source: str
     family: manifold.Family
-    precision: float
+    precision: int
     levels: int
     bounds: manifold.Bounds
 

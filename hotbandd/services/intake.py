@@ -28,7 +28,9 @@ class _Backlog:
     """What is still to be done for one instrument."""
 
     ranges: list[Range] = field(default_factory=list)  # of the history, still to be fetched, newest first
-    staged: list[Candles] = field(default_factory=list)  # history fetched; enters the series at once, to be measured once
+    staged: list[Candles] = field(
+        default_factory=list
+    )  # history fetched; enters the series at once, to be measured once
     unsaved: Candles = field(default_factory=columns.empty)
 
 
@@ -63,7 +65,9 @@ class Intake:
             series.add(page.candles)
             openings = self._calendar.week_openings(oldest, self._recent(now))
             self._backlogs[pair].ranges = missing_ranges(page.candles.t, openings)
-            log.info("intake.restored", instrument=pair, candles=page.candles.size, missing=len(self._backlogs[pair].ranges))
+            log.info(
+                "intake.restored", instrument=pair, candles=page.candles.size, missing=len(self._backlogs[pair].ranges)
+            )
 
     async def recent(self, now: int) -> None:
         """Fetch what closed since the newest candle, of every instrument side by side."""
@@ -144,7 +148,9 @@ class Intake:
     def _since(self, pair: str, now: int) -> int:
         """Return where to fetch from: the newest candle less an overlap, or the start of the recent days."""
         newest = self._market.series[pair].newest
-        return max(self._recent(now), newest - OVERLAP_MS) if newest < 0 else max(self._oldest(now), newest - OVERLAP_MS)
+        return (
+            max(self._recent(now), newest - OVERLAP_MS) if newest < 0 else max(self._oldest(now), newest - OVERLAP_MS)
+        )
 
     def _count(self, pair: str, refused: Mapping[str, int]) -> None:
         for reason, count in refused.items():

@@ -1,0 +1,146 @@
+"""What a document store asks of the thing that keeps its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol, TypeAlias
+
+from hotbandd.ports import Lease, Outcome
+
+Scored: TypeAlias = tuple[bytes, float]
+"""A member of a sorted set, and its score."""
+
+Messages: TypeAlias = AbstractAsyncContextManager[AsyncIterator[tuple[str, bytes]]]
+"""Messages as (channel, payload); nothing published after the entry is missed, or the iterator raises StoreUnreachableError."""
+
+
+class SetValue(NamedTuple):
+    """Set a string, to live ``life_ms`` (None: for ever)."""
+
+    key: str
+    value: bytes
+    life_ms: int | None
+
+
+class PutMember(NamedTuple):
+    """Make a member the only one of its score."""
+
+    key: str
+    member: bytes
+    score: int
+
+
+class Trim(NamedTuple):
+    """Remove the members whose score is below a bound."""
+
+    key: str
+    before: int
+
+
+class SetHash(NamedTuple):
+    """Set fields of a hash, to live ``life_ms``."""
+
+    key: str
+    fields: Mapping[str, bytes]
+    life_ms: int
+
+
+class Delete(NamedTuple):
+    """Remove a key."""
+
+    key: str
+
+
+class Send(NamedTuple):
+    """Send a message to the subscribers of a channel."""
+
+    channel: str
+    message: bytes
+
+
+Command: TypeAlias = SetValue | PutMember | Trim | SetHash | Delete | Send
+
+
+class Fence(NamedTuple):
+    """The place of a publication in the order of its document: a lower one is fenced, an equal one a duplicate."""
+
+    document: str
+    epoch: int
+    seq: int
+
+
+class Publication(NamedTuple):
+    """Commands that take effect together, and only while the lease is held.
+
+    ``over`` names a key with a JSON document and a ``ts``: where that document is later, the publication is a duplicate.
+    """
+
+    lease: Lease
+    commands: Sequence[Command]
+    fence: Fence | None = None
+    over: tuple[str, int] | None = None
+
+
+def lease_text(lease: Lease) -> str:
+    """Return a lease as it is stored."""
+    return f"{lease.holder}:{lease.epoch}"
+
+
+class Backend(Protocol):
+    """Strings, sorted sets with integer scores, publications, a lease and messages.
+
+    Raises StoreUnreachableError where it does not answer, CorruptPayloadError where a key is of another type.
+    """
+
+    async def ping(self) -> None:
+        """Check that the backend answers."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """Return a string."""
+        ...
+
+    async def set(self, key: str, value: bytes, *, life_ms: int | None = None, only_if_missing: bool = False) -> None:
+        """Set a string."""
+        ...
+
+    async def put(self, key: str, members: Sequence[Scored]) -> None:
+        """Make each member the only one of its score, at once."""
+        ...
+
+    async def trim(self, key: str, before: int) -> None:
+        """Remove the members whose score is below a bound."""
+        ...
+
+    async def range(self, key: str, first: int, last: int, limit: int) -> list[Scored]:
+        """Return the first members whose score lies in [first, last], ascending."""
+        ...
+
+    async def newest(self, key: str, limit: int) -> list[Scored]:
+        """Return the members of the highest scores, descending."""
+        ...
+
+    async def publish(self, publication: Publication) -> Outcome:
+        """Apply a publication at once or not at all."""
+        ...
+
+    async def acquire(self, holder: str, ttl_ms: int) -> bytes:
+        """Take the lease where it is free or the holder's own, with a new epoch; return the lease in force."""
+        ...
+
+    async def renew(self, lease: Lease, ttl_ms: int) -> bool:
+        """Prolong a lease that is in force."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Remove a lease that is in force."""
+        ...
+
+    def subscribe(self, channels: Sequence[str]) -> Messages:
+        """Receive the messages of channels."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release what the backend holds."""
+        ...

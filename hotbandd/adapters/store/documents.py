@@ -1,0 +1,225 @@
+"""The document store: the contract's documents over any backend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import chain, islice
+from operator import attrgetter
+from typing import TypeVar
+
+import msgspec
+from anyio.lowlevel import checkpoint
+
+from hotbandd.adapters.store import keys, publications
+from hotbandd.adapters.store.backend import Backend, Command, Messages, Publication
+from hotbandd.adapters.store.codec import Members, decode, decode_lease
+from hotbandd.adapters.store.keys import Expiries
+from hotbandd.core.candles import Candle, Candles, check, concatenate, of_rows
+from hotbandd.core.documents import (
+    AllocatorStatus,
+    ClockAnchor,
+    EvaluationPoint,
+    GatesBlob,
+    GateState,
+    Manifold,
+    ManifoldPoint,
+    RollingSummary,
+    Weights,
+    encode,
+)
+from hotbandd.errors import CorruptPayloadError
+from hotbandd.ports import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Page
+
+T = TypeVar("T")
+
+CHUNK = 1000  # members written or read at a time: a few ms of the event loop
+PART = 200  # points, signals or commands of one publication
+
+_CANDLES = Members(msgspec.json.Decoder(list[Candle]), attrgetter("t"))
+_POINTS = Members(msgspec.json.Decoder(list[ManifoldPoint]), attrgetter("ts"))
+_EVALUATIONS = Members(msgspec.json.Decoder(list[EvaluationPoint]), attrgetter("ts"))
+
+
+class DocumentStore:
+    """The Store port over a backend: names keys, encodes, decodes strictly, and trims."""
+
+    def __init__(self, backend: Backend, ages: Ages, *, speed: float = 1.0) -> None:
+        self._backend = backend
+        self._expiries = Expiries(ages, speed)
+
+    async def ping(self) -> None:
+        """Check that the server answers."""
+        await self._backend.ping()
+
+    def subscribe(self, channels: Sequence[str]) -> Messages:
+        """Receive the messages of channels.
+
+        After a StoreUnreachableError subscribe anew and read the keys again: messages may have been missed.
+        """
+        return self._backend.subscribe(channels)
+
+    async def put_candles(self, instrument: str, granularity: str, candles: Candles) -> None:
+        """Store candles, one per minute, and trim to ``candles_days`` before the newest stored one."""
+        key = keys.candles(instrument, granularity)
+        for start in range(0, candles.size, CHUNK):
+            chunk = candles.take(slice(start, start + CHUNK))
+            await self._backend.put(key, [(encode(row), row.t) for row in chunk.rows()])
+            await checkpoint()
+        newest = await self._newest_candle(key)
+        if newest is not None:
+            await self._backend.trim(key, newest - self._expiries.candles_kept_ms)
+
+    async def _newest_candle(self, key: str) -> int | None:
+        """Return the newest open time. Foreign members with a wild score do not count: all candles would be trimmed."""
+        for limit in (1, CHUNK):
+            rows, _ = _CANDLES.decode(await self._backend.newest(key, limit))
+            if rows:
+                return rows[0].t
+        return None
+
+    async def candles(self, instrument: str, granularity: str, start_ms: int, end_ms: int) -> Page:
+        """Return the stored candles that open in [start, end) and can be true; the others are counted."""
+        parts, corrupt = [], 0
+        async for rows, bad in self._pages(keys.candles(instrument, granularity), _CANDLES, start_ms, end_ms - 1):
+            parts.append(of_rows(rows))
+            corrupt += bad
+        candles, refused = check(concatenate(parts))
+        return Page(candles, {**refused, "corrupt": corrupt} if corrupt else refused)
+
+    async def _pages(self, key: str, members: Members[T], first: int, last: int) -> AsyncIterator[tuple[list[T], int]]:
+        """Iterate over the rows with a score in [first, last] in chunks, each with the number of its corrupt members."""
+        while first <= last:
+            page = await self._backend.range(key, first, last, CHUNK)
+            yield members.decode(page)
+            await checkpoint()
+            if len(page) < CHUNK:
+                return
+            first = int(page[-1][1]) + 1
+
+    async def _rows(self, key: str, members: Members[T], first: int, last: int) -> list[T]:
+        return [row async for rows, _ in self._pages(key, members, first, last) for row in rows]
+
+    async def publish_manifold(self, lease: Lease, update: ManifoldUpdate) -> Outcome:
+        """Publish a manifold; never over one of a later ts.
+
+        Of a long catch-up the older points and signals are written first, in parts that do not hold up the server.
+        """
+        document, points, signals = update
+        older = chain(
+            publications.history(document.instrument, points[:-PART]),
+            publications.signals(document.instrument, signals[:-PART], self._expiries),
+        )
+        if await self._publish_parts(lease, older) is Outcome.FENCED:
+            return Outcome.FENCED
+        newest = ManifoldUpdate(document, points[-PART:], signals[-PART:])
+        return await self._backend.publish(publications.manifold(lease, newest, self._expiries))
+
+    async def put_manifold_history(self, lease: Lease, instrument: str, points: Sequence[ManifoldPoint]) -> Outcome:
+        """Write history points again (at start), idempotently."""
+        return await self._publish_parts(lease, publications.history(instrument, points))
+
+    async def _publish_parts(self, lease: Lease, commands: Iterator[Command]) -> Outcome:
+        """Apply idempotent commands in parts, each only while the lease is held."""
+        while part := tuple(islice(commands, PART)):
+            if await self._backend.publish(Publication(lease, part)) is Outcome.FENCED:
+                return Outcome.FENCED
+            await checkpoint()
+        return Outcome.PUBLISHED
+
+    async def manifold(self, instrument: str) -> Manifold | None:
+        """Return the newest manifold."""
+        key = keys.manifold(instrument)
+        document = await self._document(key, Manifold)
+        if document is not None and document.instrument != instrument:
+            raise CorruptPayloadError(key, f"it is of {document.instrument}")
+        return document
+
+    async def manifold_history(self, instrument: str, start_ms: int, end_ms: int) -> list[ManifoldPoint]:
+        """Return the history points with start < ts <= end, ascending; corrupt members are left out."""
+        return await self._rows(keys.manifold_history(instrument), _POINTS, start_ms + 1, end_ms)
+
+    async def publish_evaluation(self, lease: Lease, evaluation: Evaluation) -> Outcome:
+        """Publish a slot's blob, flags, states, cooldowns, summaries, history and message."""
+        return await self._backend.publish(publications.evaluation(lease, evaluation, self._expiries))
+
+    async def gate_state(self, instrument: str) -> GateState | None:
+        """Return the state of a gate."""
+        return await self._document(keys.gate_state(instrument), GateState)
+
+    async def evaluation_points(
+        self, instrument: str, param_key: str, start_ms: int, end_ms: int
+    ) -> list[EvaluationPoint]:
+        """Return the kept evaluations with start <= ts < end, ascending; corrupt members are left out."""
+        return await self._rows(keys.evaluations(instrument, param_key), _EVALUATIONS, start_ms, end_ms - 1)
+
+    async def summary(self, instrument: str) -> RollingSummary | None:
+        """Return the last evaluation of an instrument."""
+        return await self._document(keys.summary(instrument), RollingSummary)
+
+    async def gates_blob(self) -> GatesBlob | None:
+        """Return the newest blob."""
+        return await self._document(keys.GATES_BLOB, GatesBlob)
+
+    async def publish_allocation(self, lease: Lease, weights: Weights | None, status: AllocatorStatus) -> Outcome:
+        """Publish a slot's weights (none while holding) and status, and the message of the weights."""
+        return await self._backend.publish(publications.allocation(lease, weights, status, self._expiries))
+
+    async def weights(self) -> Weights | None:
+        """Return the published weights."""
+        return await self._document(keys.WEIGHTS, Weights)
+
+    async def allocator_status(self) -> AllocatorStatus | None:
+        """Return the last status of the allocator."""
+        return await self._document(keys.ALLOCATOR_STATUS, AllocatorStatus)
+
+    async def kill_switch(self) -> bool | None:
+        """Return whether the kill switch is engaged, as whatever is not 0 counts; None while the key is missing."""
+        try:
+            raw = await self._backend.get(keys.KILL_SWITCH)
+        except CorruptPayloadError:
+            return True
+        return None if raw is None else raw != b"0"
+
+    async def set_kill_switch(self, *, engaged: bool) -> None:
+        """Engage or release the kill switch."""
+        await self._backend.set(keys.KILL_SWITCH, b"%d" % engaged)
+
+    async def init_kill_switch(self, *, engaged: bool) -> bool:
+        """Set the kill switch only where it is missing; return whether it is engaged now."""
+        await self._backend.set(keys.KILL_SWITCH, b"%d" % engaged, only_if_missing=True)
+        return await self.kill_switch() is not False
+
+    async def acquire_lease(self, holder: str, ttl_ms: int) -> Lease | None:
+        """Take the lease if it is free, with the next epoch; None while another holds it.
+
+        Who holds it already gets it anew with a new epoch, so that a request sent twice does no harm.
+        """
+        lease = decode_lease(keys.LEADER, await self._backend.acquire(holder, ttl_ms))
+        return lease if lease is not None and lease.holder == holder else None
+
+    async def renew_lease(self, lease: Lease, ttl_ms: int) -> bool:
+        """Prolong the lease; False where it is lost."""
+        return await self._backend.renew(lease, ttl_ms)
+
+    async def release_lease(self, lease: Lease) -> None:
+        """Give the lease up, if it is still ours."""
+        await self._backend.release(lease)
+
+    async def leader(self) -> Lease | None:
+        """Return who leads."""
+        return decode_lease(keys.LEADER, await self._backend.get(keys.LEADER))
+
+    async def set_clock(self, anchor: ClockAnchor) -> None:
+        """Tell readers that the clock is not the real one; expires after 60 s, renew it."""
+        await self._backend.set(keys.CLOCK, encode(anchor), life_ms=self._expiries.clock)
+
+    async def clock(self) -> ClockAnchor | None:
+        """Return the anchor of a clock that is not the real one."""
+        return await self._document(keys.CLOCK, ClockAnchor)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._backend.aclose()
+
+    async def _document(self, key: str, kind: type[T]) -> T | None:
+        return decode(key, await self._backend.get(key), kind)

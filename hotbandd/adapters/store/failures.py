@@ -1,0 +1,41 @@
+"""What redis-py raises, as the errors of hotband."""
+
+from __future__ import annotations
+
+import redis.exceptions as foreign
+
+from hotbandd.errors import CorruptPayloadError, HotbandError, RefusedError, StoreUnreachableError
+
+CAUGHT = (foreign.RedisError, OSError)
+"""What a call to the client may raise; the builtin TimeoutError of a deadline is an OSError."""
+
+_REFUSED = (foreign.AuthenticationError, foreign.AuthorizationError, foreign.NoPermissionError)
+_HEALS = (
+    foreign.ReadOnlyError,
+    foreign.OutOfMemoryError,
+    foreign.ClusterDownError,
+    foreign.TryAgainError,
+)
+# States of the server that pass, but come as plain response errors.
+_HEALING_PREFIXES = ("MISCONF", "NOREPLICAS", "OOM", "LOADING", "MASTERDOWN", "BUSY", "READONLY")
+
+
+def translated(error: Exception, place: str, key: str) -> HotbandError:
+    """Return the error that asks for the right reaction.
+
+    ``place`` names the server without secrets, ``key`` the key that the call was about.
+    """
+    text = str(error)
+    word = text.partition(" ")[0]
+    if isinstance(error, _REFUSED):
+        return RefusedError(f"Valkey at {place} refuses access ({text}); check the user and password in VALKEY_URL.")
+    if word == "WRONGTYPE":
+        return CorruptPayloadError(key, "another type of key")
+    if word == "CORRUPT":
+        _, at, why = text.split(" ", 2)
+        return CorruptPayloadError(at, why)
+    if isinstance(error, foreign.ResponseError) and not isinstance(error, _HEALS) and word not in _HEALING_PREFIXES:
+        return RefusedError(f"Valkey at {place} refuses a command ({text}); hotband needs Valkey 7.2 or newer.")
+    return StoreUnreachableError(
+        f"Valkey at {place} does not serve ({text or type(error).__name__}); check that it runs."
+    )

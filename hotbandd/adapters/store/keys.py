@@ -1,0 +1,138 @@
+"""Names of keys and channels, and how long each lives: the contract's table, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hotbandd.core.candles import DAY_MS
+from hotbandd.ports import Ages
+
+MANIFOLD_CHANNEL = "ws:manifold"
+GATES_CHANNEL = "ws:gates"
+WEIGHTS_CHANNEL = "ws:weights"
+
+GATES_BLOB = "opt:rolling:gates_blob"
+WEIGHTS = "risk:allocation_weights"
+ALLOCATOR_STATUS = "opt:allocator:status"
+KILL_SWITCH = "ops:kill_switch"
+LEADER = "hotband:leader"
+EPOCH = "hotband:epoch"
+CLOCK = "hotband:clock"
+
+GATES_FENCE = "gates"
+WEIGHTS_FENCE = "weights"
+
+MANIFOLD_HISTORY_MS = DAY_MS
+EVALUATIONS_MS = 30 * DAY_MS
+
+
+def candles(instrument: str, granularity: str) -> str:
+    """Sorted set of candles by open time."""
+    return f"md:candles:{instrument}:{granularity}"
+
+
+def manifold(instrument: str) -> str:
+    """Newest manifold."""
+    return f"ws:last:manifold:{instrument}"
+
+
+def manifold_history(instrument: str) -> str:
+    """Sorted set of manifold points by ts."""
+    return f"ws:manifold:hist:{instrument}"
+
+
+def signal(instrument: str, ts_ns: int) -> str:
+    """Hash of one signal."""
+    return f"sep:signal:{instrument}:{ts_ns}"
+
+
+def signal_index(instrument: str) -> str:
+    """Sorted set of signal keys by ts in ms."""
+    return f"sep:signal_index:{instrument}"
+
+
+def summary(instrument: str) -> str:
+    """Last evaluation."""
+    return f"bt:rolling:summary:{instrument}"
+
+
+def evaluations(instrument: str, param_key: str) -> str:
+    """Sorted set of evaluation points by ts."""
+    return f"bt:rolling:hist:{instrument}:{param_key}"
+
+
+def eligible(instrument: str) -> str:
+    """Flag of a gate, 0 or 1."""
+    return f"opt:rolling:eligible:{instrument}"
+
+
+def gate_state(instrument: str) -> str:
+    """State of a gate."""
+    return f"opt:rolling:state:{instrument}"
+
+
+def cooldown(instrument: str) -> str:
+    """Cooldown of a gate, while there is one."""
+    return f"opt:rolling:cooldown:{instrument}"
+
+
+def fence(document: str) -> str:
+    """Highest ``epoch:seq`` published of a document."""
+    return f"hotband:fence:{document}"
+
+
+def manifold_fence(instrument: str) -> str:
+    """Name of the fenced document that an instrument's manifold is."""
+    return f"manifold:{instrument}"
+
+
+@dataclass(frozen=True)
+class Expiries:
+    """Lives of keys in real ms: the contract's, divided by the speed of the clock, at least a second."""
+
+    ages: Ages
+    speed: float
+
+    def of(self, seconds: float) -> int:
+        """Return the real life of a key that lives some seconds of the clock, ms."""
+        return max(1000, round(seconds * 1000 / self.speed))
+
+    @property
+    def manifold(self) -> int:
+        """Life of a newest manifold."""
+        return self.of(300)
+
+    @property
+    def signal(self) -> int:
+        """Life of a signal."""
+        return self.of(self.signals_kept_ms / 1000)
+
+    @property
+    def summary(self) -> int:
+        """Life of an evaluation's summary."""
+        return self.of(3600)
+
+    @property
+    def gates(self) -> int:
+        """Life of the blob and of the flags."""
+        return self.of(self.ages.gates_blob_sec)
+
+    @property
+    def status(self) -> int:
+        """Life of the allocator's status."""
+        return self.of(2 * self.ages.alloc_interval_sec)
+
+    @property
+    def clock(self) -> int:
+        """Life of the clock's anchor: real, as its writer renews it in real time."""
+        return 60_000
+
+    @property
+    def candles_kept_ms(self) -> int:
+        """How long candles are kept before the newest one, by their own time."""
+        return self.ages.candles_days * DAY_MS
+
+    @property
+    def signals_kept_ms(self) -> int:
+        """How long signals are listed before the newest one, by their own time."""
+        return self.ages.signal_days * DAY_MS

@@ -1,0 +1,97 @@
+"""Lua scripts: whatever must happen at once on the server. Every key that a script touches is declared."""
+
+from __future__ import annotations
+
+_PUT = """
+local function put(key, member, score)
+  local old = redis.call('ZRANGEBYSCORE', key, score, score)
+  if #old == 1 and old[1] == member then return end
+  if #old > 0 then redis.call('ZREMRANGEBYSCORE', key, score, score) end
+  redis.call('ZADD', key, score, member)
+end
+"""
+
+# KEYS: the sorted set. ARGV: member, score, member, score, ...
+PUT = (
+    _PUT
+    + """
+for i = 1, #ARGV, 2 do put(KEYS[1], ARGV[i], ARGV[i + 1]) end
+"""
+)
+
+# KEYS: the leader's, then every other key below. ARGV: lease; fence key, epoch, seq; key and ts of the document that may
+# not be later (each empty where there is none); then the commands, each preceded by its number of words.
+# Types are checked first and the fence is set first: a command that fails later would leave half a publication, and
+# the server refuses for lack of memory only at a script's first write.
+PUBLISH = (
+    _PUT
+    + """
+local lease, fence, epoch, seq, newest, ts = unpack(ARGV, 1, 6)
+if redis.call('GET', KEYS[1]) ~= lease then return 'fenced' end
+if fence ~= '' then
+  local stored = redis.call('GET', fence)
+  if stored then
+    local last_epoch, last_seq = string.match(stored, '^(%d+):(%d+)$')
+    if not last_epoch then return redis.error_reply('CORRUPT ' .. fence .. ' expected epoch:seq') end
+    local by = tonumber(epoch) - tonumber(last_epoch)
+    if by == 0 then by = tonumber(seq) - tonumber(last_seq) end
+    if by < 0 then return 'fenced' end
+    if by == 0 then return 'duplicate' end
+  end
+end
+if newest ~= '' then
+  local stored = redis.pcall('GET', newest)
+  local ok, document = pcall(cjson.decode, stored)
+  if ok and type(document) == 'table' and type(document.ts) == 'number' and document.ts > tonumber(ts) then
+    return 'duplicate'
+  end
+end
+local types = {PUT = 'zset', ZREMRANGEBYSCORE = 'zset', HSET = 'hash'}
+local commands, at = {}, 7
+while at <= #ARGV do
+  local words = tonumber(ARGV[at])
+  local command = {unpack(ARGV, at + 1, at + words)}
+  local expected = types[command[1]]
+  if expected then
+    local found = redis.call('TYPE', command[2]).ok
+    if found ~= 'none' and found ~= expected then
+      return redis.error_reply('CORRUPT ' .. command[2] .. ' it is a ' .. found)
+    end
+  end
+  commands[#commands + 1] = command
+  at = at + words + 1
+end
+if fence ~= '' then redis.call('SET', fence, epoch .. ':' .. seq) end
+for _, command in ipairs(commands) do
+  if command[1] == 'PUT' then put(command[2], command[3], command[4]) else redis.call(unpack(command)) end
+end
+return 'published'
+"""
+)
+
+# KEYS: leader, epoch. ARGV: holder, life in ms. Returns the lease in force.
+ACQUIRE = """
+local current = redis.call('GET', KEYS[1])
+if current and string.match(current, '^(.*):%d+$') ~= ARGV[1] then return current end
+local now = redis.call('TIME')
+local epoch = now[1] * 1000 + math.floor(now[2] / 1000)
+local kept = redis.call('GET', KEYS[2])
+if kept and string.match(kept, '^%d+$') and #kept <= 15 then epoch = math.max(epoch, tonumber(kept) + 1) end
+local text = string.format('%.0f', epoch)
+local lease = ARGV[1] .. ':' .. text
+redis.call('SET', KEYS[2], text)
+redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])
+return lease
+"""
+
+# KEYS: leader. ARGV: lease, life in ms.
+RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+# KEYS: leader. ARGV: lease.
+RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""

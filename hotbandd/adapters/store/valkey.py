@@ -1,0 +1,187 @@
+"""The store in Valkey, through redis-py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import anyio
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ReadOnlyError
+
+from hotbandd.adapters.store import keys, scripts
+from hotbandd.adapters.store.backend import (
+    Command,
+    Delete,
+    Messages,
+    Publication,
+    PutMember,
+    Scored,
+    Send,
+    SetHash,
+    SetValue,
+    Trim,
+    lease_text,
+)
+from hotbandd.adapters.store.documents import DocumentStore
+from hotbandd.adapters.store.failures import CAUGHT, translated
+from hotbandd.adapters.store.subscription import subscription
+from hotbandd.errors import SettingsError
+from hotbandd.ports import Ages, Lease, Outcome
+
+CONNECTIONS = 8
+SOCKET_SEC = 2.0  # one reply, one connection, or one free place in the pool
+RETRIES = 3
+DEADLINE_SEC = 5.0  # one call with its retries
+CLOSE_SEC = 1.0
+
+Word: TypeAlias = str | bytes | int
+
+
+@asynccontextmanager
+async def open_valkey(url: str, ages: Ages, *, speed: float = 1.0) -> AsyncIterator[DocumentStore]:
+    """Open the store at a URL; connects with the first call, so that a server that is away stops no start."""
+    store = DocumentStore(ValkeyBackend(url), ages, speed=speed)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+class ValkeyBackend:
+    """A pool of connections to one server. Calls are repeated when a connection fails, so each is idempotent."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._place = place(url)
+        try:
+            self._pool = BlockingConnectionPool.from_url(
+                url,
+                protocol=2,  # with RESP3 a connection left in mid-reply is not noticed
+                max_connections=CONNECTIONS,
+                timeout=SOCKET_SEC,
+                socket_timeout=SOCKET_SEC,
+                socket_connect_timeout=SOCKET_SEC,
+                health_check_interval=15,
+                retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
+            )
+        except ValueError as error:
+            raise SettingsError(f"VALKEY_URL is not a usable address of a server: {error}.") from error
+        self._client = Redis(connection_pool=self._pool)
+        self._put = self._client.register_script(scripts.PUT)
+        self._publish = self._client.register_script(scripts.PUBLISH)
+        self._acquire = self._client.register_script(scripts.ACQUIRE)
+        self._renew = self._client.register_script(scripts.RENEW)
+        self._release = self._client.register_script(scripts.RELEASE)
+
+    async def _ask(self, key: str, call: Awaitable[Any]) -> Any:
+        """Await a call under a deadline and translate what it raises."""
+        try:
+            with anyio.fail_after(DEADLINE_SEC):
+                return await call
+        except ReadOnlyError as error:
+            # The server became a replica: new connections find the primary.
+            await self._pool.disconnect(inuse_connections=False)
+            raise translated(error, self._place, key) from error
+        except CAUGHT as error:
+            raise translated(error, self._place, key) from error
+
+    async def ping(self) -> None:
+        """Check that the server answers."""
+        await self._ask("", self._client.ping())
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        with anyio.move_on_after(CLOSE_SEC, shield=True):
+            await self._pool.aclose()
+
+    async def get(self, key: str) -> bytes | None:
+        """Return a string."""
+        value: bytes | None = await self._ask(key, self._client.get(key))
+        return value
+
+    async def set(self, key: str, value: bytes, *, life_ms: int | None = None, only_if_missing: bool = False) -> None:
+        """Set a string."""
+        await self._ask(key, self._client.set(key, value, px=life_ms, nx=only_if_missing))
+
+    async def put(self, key: str, members: Sequence[Scored]) -> None:
+        """Make each member the only one of its score, at once."""
+        words: list[Word] = [word for member, score in members for word in (member, int(score))]
+        await self._ask(key, self._put([key], words))
+
+    async def trim(self, key: str, before: int) -> None:
+        """Remove the members whose score is below a bound."""
+        await self._ask(key, self._client.zremrangebyscore(key, "-inf", f"({before}"))
+
+    async def range(self, key: str, first: int, last: int, limit: int) -> list[Scored]:
+        """Return the first members whose score lies in [first, last], ascending."""
+        call = self._client.zrangebyscore(key, first, last, start=0, num=limit, withscores=True)
+        members: list[Scored] = await self._ask(key, call)
+        return members
+
+    async def newest(self, key: str, limit: int) -> list[Scored]:
+        """Return the members of the highest scores, descending."""
+        members: list[Scored] = await self._ask(key, self._client.zrevrange(key, 0, limit - 1, withscores=True))
+        return members
+
+    async def publish(self, publication: Publication) -> Outcome:
+        """Apply a publication at once or not at all."""
+        lease, commands, fence, over = publication
+        fence_key = keys.fence(fence.document) if fence else ""
+        words: list[Word] = [lease_text(lease), fence_key]
+        words += (fence.epoch, fence.seq) if fence else ("", "")
+        words += over or ("", "")
+        for command in _spelled(commands):
+            words += (len(command), *command)
+        touched = dict.fromkeys(command[0] for command in commands if not isinstance(command, Send))
+        declared = [keys.LEADER, *filter(None, (fence_key, over and over[0])), *touched]
+        reply: bytes = await self._ask(keys.LEADER, self._publish(declared, words))
+        return Outcome(reply.decode())
+
+    async def acquire(self, holder: str, ttl_ms: int) -> bytes:
+        """Take the lease where it is free or the holder's own, with a new epoch; return the lease in force."""
+        reply: bytes = await self._ask(keys.LEADER, self._acquire([keys.LEADER, keys.EPOCH], [holder, ttl_ms]))
+        return reply
+
+    async def renew(self, lease: Lease, ttl_ms: int) -> bool:
+        """Prolong a lease that is in force."""
+        return bool(await self._ask(keys.LEADER, self._renew([keys.LEADER], [lease_text(lease), ttl_ms])))
+
+    async def release(self, lease: Lease) -> None:
+        """Remove a lease that is in force."""
+        await self._ask(keys.LEADER, self._release([keys.LEADER], [lease_text(lease)]))
+
+    def subscribe(self, channels: Sequence[str]) -> Messages:
+        """Receive the messages of channels."""
+        return subscription(self._url, self._place, channels)
+
+
+def _spelled(commands: Sequence[Command]) -> Iterator[tuple[Word, ...]]:
+    """Spell commands as the words that the script passes on; PUT is its own."""
+    for command in commands:
+        match command:
+            case SetValue(key, value, None):
+                yield ("SET", key, value)
+            case SetValue(key, value, int(life_ms)):
+                yield ("SET", key, value, "PX", life_ms)
+            case PutMember(key, member, score):
+                yield ("PUT", key, member, score)
+            case Trim(key, before):
+                yield ("ZREMRANGEBYSCORE", key, "-inf", f"({before}")
+            case SetHash(key, fields, life_ms):
+                yield ("HSET", key, *(word for field in fields.items() for word in field))
+                yield ("PEXPIRE", key, life_ms)
+            case Delete(key):
+                yield ("DEL", key)
+            case Send(channel, message):
+                yield ("PUBLISH", channel, message)
+
+
+def place(url: str) -> str:
+    """Return where a URL points to, without user and password."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]

@@ -1,0 +1,146 @@
+"""The strict back-test: one long run per instrument and parameter set, and its figures as slices of that same run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from hotbandd.core import strategy
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Mask
+from hotbandd.core.documents import Params, SpanSummary
+from hotbandd.core.series import MetricColumns
+from hotbandd.core.strategy import BPS, BUILT_IN, Direction, Guards
+from kernels import performance
+from kernels.backtest import OFF, REASONS, Bars, Rules, Signals, Trades, run
+
+SPANS: Final = (14, 30, 60)
+RUN_DAYS: Final = 90
+MIN_COVERAGE: Final = 0.8
+
+_SECOND_MS = 1000
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that one run depends on; picklable.
+
+    ``session_open``, ``session_exit``: bool per candle, whether at its close the session is open, and whether no
+    position may stay (closed or in its exit window). ``expected_minutes``: for each span in days, none longer than the
+    run, its open-session minutes up to the last candle's close; its keys are the spans to sum up.
+    """
+
+    candles: Candles
+    metrics: MetricColumns
+    session_open: Mask
+    session_exit: Mask
+    params: Params
+    guards: Guards
+    cost_bps: float
+    expected_minutes: Mapping[int, int]
+    days: int = RUN_DAYS
+    rules: Mapping[str, Direction] = field(default_factory=lambda: BUILT_IN)
+
+    def __post_init__(self) -> None:
+        if any(span > self.days for span in self.expected_minutes):
+            raise ValueError(f"a span is longer than the run of {self.days} days")
+
+    @property
+    def end_ms(self) -> int:
+        """The last candle's close, 0 without candles."""
+        return int(self.candles.t[-1]) + MINUTE_MS if self.candles.size else 0
+
+    @property
+    def start_ms(self) -> int:
+        """Where the run starts to decide entries."""
+        return start_of(self.end_ms, self.days)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run's trades, and per span (named by its days) its summary and whether its candles suffice to judge by.
+
+    ``integrity``: no span has more trades than a longer one.
+    """
+
+    trades: Trades
+    start_ms: int
+    end_ms: int
+    spans: dict[str, SpanSummary]
+    sufficient: dict[str, bool]
+    integrity: bool
+
+
+def start_of(end_ms: int, days: int) -> int:
+    """Return the first open time of candles on which a run or span of some days decides entries."""
+    return end_ms - days * DAY_MS
+
+
+def evaluate(request: Request) -> Result:
+    """Run the back-test, and sum up each span's trades by entry time.
+
+    Raises UsageError for an unknown strategy or a malformed threshold.
+    """
+    trades = trades_of(request)
+    spans = {str(days): _summary(request, trades, days) for days in sorted(request.expected_minutes)}
+    counts = [span.trades for span in spans.values()]
+    return Result(
+        trades=trades,
+        start_ms=request.start_ms,
+        end_ms=request.end_ms,
+        spans=spans,
+        sufficient={days: span.coverage >= MIN_COVERAGE for days, span in spans.items()},
+        integrity=counts == sorted(counts),
+    )
+
+
+def trades_of(request: Request) -> Trades:
+    """Return the trades of the whole run."""
+    candles, params = request.candles, request.params
+    sides = strategy.direction(params.strategy, candles.close, request.metrics, params, request.rules)
+    may_enter = strategy.admitted(candles.t, request.metrics, params.c_min, request.guards)
+    may_enter &= request.session_open & ~request.session_exit & (candles.t >= request.start_ms)
+    return run(
+        Bars(candles.t, candles.open, candles.high, candles.low, candles.close),
+        Signals(np.where(may_enter, sides, 0).astype(np.int8), sides, request.session_exit),
+        _kernel_rules(params, request.cost_bps),
+    )
+
+
+def _kernel_rules(params: Params, cost_bps: float) -> Rules:
+    return Rules(
+        entry_cooldown_ms=params.entry_cooldown_sec * _SECOND_MS,
+        exit_cooldown_ms=params.exit_cooldown_sec * _SECOND_MS,
+        max_hold_ms=params.max_hold_min * MINUTE_MS,
+        tp=OFF if params.tp_bps is None else params.tp_bps / BPS,
+        sl=OFF if params.sl_bps is None else params.sl_bps / BPS,
+        cost=cost_bps / BPS,
+    )
+
+
+def _summary(request: Request, trades: Trades, days: int) -> SpanSummary:
+    start_ms = start_of(request.end_ms, days)
+    inside = trades.take(slice(int(np.searchsorted(trades.entry_ms, start_ms)), None))
+    figures = performance.summary(inside.ret, inside.entry_ms, inside.exit_ms, days * DAY_MS)
+    return SpanSummary(**figures._asdict(), coverage=_coverage(request, start_ms, request.expected_minutes[days]))
+
+
+def _coverage(request: Request, start_ms: int, expected: int) -> float:
+    """Return the share of a span's open-session minutes that have a candle; 0 where no session is expected."""
+    first = int(np.searchsorted(request.candles.t, start_ms))
+    seen = int(np.count_nonzero(request.session_open[first:]))
+    return min(1.0, seen / expected) if expected else 0.0
+
+
+def trade_rows(result: Result) -> list[dict[str, Any]]:
+    """Return a run's trades as rows for people and programs."""
+    trades = result.trades
+    shown = ("entry_ms", "exit_ms", "entry", "exit", "ret", "reason", "mae", "mfe")
+    columns = [getattr(trades, name).tolist() for name in shown]
+    rows: list[dict[str, Any]] = []
+    for side, *values in zip(trades.side.tolist(), *columns, strict=True):
+        row = dict(zip(shown, values, strict=True))
+        rows.append({"side": "long" if side > 0 else "short", **row, "reason": REASONS[row["reason"]]})
+    return rows

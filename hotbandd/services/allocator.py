@@ -1,0 +1,160 @@
+"""The allocator: every slot it reads the gates back from the store, scores the open ones, and publishes weights or holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from hotbandd.core import allocation, schedule
+from hotbandd.core.allocation import Decision, Reason, Situation
+from hotbandd.core.candles import MINUTE_MS
+from hotbandd.core.documents import AllocatorStatus, GatesBlob, Weights
+from hotbandd.errors import CorruptPayloadError
+from hotbandd.ports import Clock, Lease, Store, Telemetry
+from hotbandd.services.leader import Leadership
+from hotbandd.services.loop import Due
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AllocatorRules:
+    """What the allocator needs of the settings; times in seconds unless the name says otherwise."""
+
+    pairs: tuple[str, ...]
+    interval_sec: int
+    lag_sec: float
+    score_window_min: int
+    allocation: allocation.AllocationRules
+
+
+class Allocator:
+    """Turns gates and metrics into weights; all that it knows comes from the store, so that it may run elsewhere.
+
+    ``first`` is awaited with the slot before anything is read: where an evaluator shares the process and the slot, it goes first.
+    """
+
+    name = "allocator"
+    rank = 2
+    deadline_sec = 60.0
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        leadership: Leadership,
+        telemetry: Telemetry,
+        rules: AllocatorRules,
+        first: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self.rules = rules
+        self._first = first
+        self._store = store
+        self._clock = clock
+        self._leadership = leadership
+        self._telemetry = telemetry
+        self._highest_epoch = 0
+
+    def first_after(self, now_ms: int) -> int:
+        """Return the moment after which the first step is due: the latest past slot's."""
+        slot = schedule.slot_at_or_before(now_ms, self.rules.interval_sec)
+        return min(now_ms, schedule.due_at(slot, self.rules.lag_sec)) - 1
+
+    def next_due(self, now_ms: int) -> Due:
+        """Return the next slot."""
+        slot = schedule.due_slot(now_ms, self.rules.interval_sec, self.rules.lag_sec) + self.rules.interval_sec * 1000
+        return Due(slot, schedule.due_at(slot, self.rules.lag_sec))
+
+    async def step(self, due: Due) -> None:
+        """Decide one slot, and publish it."""
+        lease = await self._leadership.held()
+        rules = self.rules
+        await self._first(due.moment)
+        previous = await self._readable(self._store.weights)
+        blob, fault = await self._gates(due.moment)
+        engaged = await self._store.kill_switch() is not False
+        situation = Situation(
+            slot=due.moment,
+            pairs=rules.pairs,
+            blob=blob,
+            fault=fault,
+            candidates=await self._candidates(due.moment) if fault is None else [],
+            previous=previous,
+            status=await self._readable(self._store.allocator_status),
+            kill_switch=engaged,
+        )
+        decision = allocation.allocate(situation, rules.allocation)
+        await self._publish(lease, situation, decision)
+
+    async def _readable(self, read: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Read a document of ours; one that is corrupt counts as missing, which adds no weight."""
+        try:
+            return await read()
+        except CorruptPayloadError as error:
+            self._telemetry.loop_failed(self.name, type(error).__name__)
+            log.warning("allocator.corrupt", error=str(error))
+            return None
+
+    async def _gates(self, slot: int) -> tuple[GatesBlob | None, Reason | None]:
+        """Read the blob, and say why it cannot be used."""
+        try:
+            blob = await self._store.gates_blob()
+        except CorruptPayloadError as error:
+            log.warning("allocator.gates_malformed", error=str(error))
+            return None, Reason.GATES_MALFORMED
+        fault = allocation.blob_fault(blob, max(slot, self._clock.now()), self.rules.allocation, self._highest_epoch)
+        if blob is not None:
+            self._highest_epoch = max(self._highest_epoch, blob.epoch)
+        return blob, fault
+
+    async def _candidates(self, slot: int) -> list[allocation.Candidate]:
+        """Average each instrument's metrics up to a slot, as they are published."""
+        window = self.rules.score_window_min
+        found = []
+        for pair in self.rules.pairs:
+            points = await self._store.manifold_history(pair, slot - window * MINUTE_MS, slot)
+            newest = points[-1].ts if points else None
+            found.append(allocation.candidate(pair, points, newest, slot, window))
+        return [candidate for candidate in found if candidate is not None]
+
+    async def _publish(self, lease: Lease, situation: Situation, decision: Decision) -> None:
+        slot, rules = situation.slot, self.rules
+        weights = None
+        if decision.weights is not None:
+            weights = Weights(
+                ts=slot,
+                weights=decision.weights,
+                target=rules.allocation.target,
+                gates_ts=decision.gates_ts,
+                scores=decision.scores,
+                epoch=lease.epoch,
+                seq=slot,
+            )
+        status = AllocatorStatus(
+            ts=slot,
+            interval_sec=rules.interval_sec,
+            top_k=rules.allocation.top_k,
+            eligible=decision.eligible,
+            selected=decision.selected,
+            held=decision.held,
+            held_since=decision.held_since,
+            reason=decision.reason,
+            held_closed=decision.held_closed,
+            kill_switch=situation.kill_switch,
+            epoch=lease.epoch,
+            seq=slot,
+        )
+        self._leadership.accept(await self._store.publish_allocation(lease, weights, status), "the weights")
+        in_force = decision.weights if decision.weights is not None else _of(situation.previous)
+        self._telemetry.allocated(in_force, status)
+        self._telemetry.kill_switch(engaged=situation.kill_switch)
+        log.info("allocator.published", slot=slot, reason=status.reason, held=status.held, weights=in_force)
+
+
+def _of(weights: Weights | None) -> dict[str, float]:
+    return dict(weights.weights) if weights is not None else {}

@@ -1,0 +1,313 @@
+"""The evaluator: every slot it back-tests each instrument strictly, steps its gate, and publishes all gates at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import anyio
+import msgspec
+import structlog
+
+from hotbandd.core import backtest, floors, gates, manifold, repetition, schedule, strategy
+from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
+from hotbandd.core.gates import Reason, Verdict
+from hotbandd.core.sessions import Calendar
+from hotbandd.errors import CorruptPayloadError, HotbandError
+from hotbandd.ports import Clock, Compute, Evaluation, Lease, Store, Telemetry
+from hotbandd.services.leader import Leadership
+from hotbandd.services.loop import Due
+from hotbandd.services.market import Market
+
+log = structlog.get_logger()
+
+HISTORY_MS = 30 * DAY_MS
+FINISH_SEC = 30.0
+DECIDING_SPAN, RECENT_SPAN = "30", "14"
+
+
+@dataclass(frozen=True)
+class EvaluatorRules:
+    """What the evaluator needs of the settings; times in seconds unless the name says otherwise."""
+
+    interval_sec: int
+    lag_sec: float
+    gate: gates.GateRules
+    floors: floors.EnvFloors
+    adaptive_share: float
+    buffers: Mapping[str, float]
+    params: Mapping[str, Params]
+    setup: strategy.Setup
+    default_setup: strategy.Setup
+    directions: Mapping[str, strategy.Direction]
+    bounds: manifold.Bounds
+    family: manifold.Family
+    precision: int
+    levels: int
+    lookback_min: int
+    min_occurrences: int
+
+    def param_key(self, pair: str) -> str:
+        """Return the name of the parameter set of an instrument."""
+        return strategy.param_key(self.params[pair], strategy.extras(pair, self.setup, self.default_setup))
+
+
+class Evaluated(NamedTuple):
+    """One instrument in one slot: the state after it, what was found, and what is to be kept of it."""
+
+    state: GateState
+    verdict: Verdict
+    summary: RollingSummary | None
+    point: EvaluationPoint | None
+
+
+class Evaluator:
+    """Steps every gate once per slot; at session boundaries in between, publishes them again as they read by then."""
+
+    name = "evaluator"
+    rank = 1
+
+    def __init__(
+        self,
+        market: Market,
+        store: Store,
+        compute: Compute,
+        clock: Clock,
+        leadership: Leadership,
+        telemetry: Telemetry,
+        calendar: Calendar,
+        rules: EvaluatorRules,
+    ) -> None:
+        self.rules = rules
+        self._market = market
+        self._store = store
+        self._compute = compute
+        self._clock = clock
+        self._leadership = leadership
+        self._telemetry = telemetry
+        self._calendar = calendar
+        self._epoch = -1
+        self._slot = 0
+        self._stepped = anyio.Event()
+        self._states: dict[str, GateState] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._points: dict[tuple[str, str], list[EvaluationPoint]] = {}
+        self.deadline_sec = max(60.0, rules.interval_sec / clock.speed)
+
+    def first_after(self, now_ms: int) -> int:
+        """Return the moment after which the first step is due: the latest past slot's."""
+        slot = schedule.slot_at_or_before(now_ms, self.rules.interval_sec)
+        return min(now_ms, schedule.due_at(slot, self.rules.lag_sec)) - 1
+
+    def next_due(self, now_ms: int) -> Due:
+        """Return the next slot or session boundary, whichever comes first."""
+        slot = schedule.due_slot(now_ms, self.rules.interval_sec, self.rules.lag_sec) + self.rules.interval_sec * 1000
+        wake = schedule.due_at(slot, self.rules.lag_sec)
+        boundary = self._calendar.next_boundary(self._market.pairs, now_ms, self.rules.gate.exit_minutes)
+        return Due(boundary, boundary, stepping=False) if boundary < wake else Due(slot, wake)
+
+    async def step(self, due: Due) -> None:
+        """Evaluate a slot, or lay the overlays of a boundary over the last one."""
+        lease = await self._leadership.held()
+        if lease.epoch != self._epoch:
+            await self._restore()
+            self._epoch = lease.epoch
+        if due.stepping:
+            await self._evaluate(lease, due.moment)
+        elif self._slot:
+            await self._publish(lease, due.moment, {})
+
+    async def finished(self, slot: int) -> None:
+        """Wait until a slot that the evaluator shares is published, within a bound."""
+        if not schedule.is_slot(slot, self.rules.interval_sec):
+            return
+        with anyio.move_on_after(FINISH_SEC):
+            while self._slot < slot:
+                await self._stepped.wait()
+
+    async def _restore(self) -> None:
+        """Read the states that the gates were left in."""
+        for pair in self._market.pairs:
+            try:
+                self._states[pair] = await self._store.gate_state(pair) or GateState()
+            except CorruptPayloadError as error:  # unknown, so shut until fresh passes open it
+                self._telemetry.loop_failed(self.name, type(error).__name__)
+                log.warning("evaluator.corrupt", instrument=pair, error=str(error))
+                self._states[pair] = GateState()
+        self._verdicts.clear()
+        self._points.clear()
+
+    # ---- one slot
+
+    async def _evaluate(self, lease: Lease, slot: int) -> None:
+        found: dict[str, Evaluated] = {}
+
+        async def one(pair: str) -> None:
+            found[pair] = await self._evaluate_one(lease, pair, slot)
+
+        async with anyio.create_task_group() as group:
+            for pair in self._market.pairs:
+                group.start_soon(one, pair)
+        await self._publish(lease, slot, {pair: found[pair] for pair in self._market.pairs})
+
+    async def _evaluate_one(self, lease: Lease, pair: str, slot: int) -> Evaluated:
+        """Evaluate one instrument; its fault is a reason of its gate, and does not reach the others."""
+        state, key = self._states[pair], self.rules.param_key(pair)
+        candles, _ = self._market.series[pair].until(slot)
+        newest = int(candles.t[-1]) if candles.size else 0
+        known = self._verdicts.get(pair)
+        if known is not None and newest == state.last_candle and key == state.param_key:
+            return Evaluated(state, known, None, None)
+        try:
+            result = await self._backtest(pair, slot)
+        except (HotbandError, ValueError, ArithmeticError) as error:
+            self._telemetry.loop_failed(self.name, type(error).__name__)
+            log.warning("evaluator.failed", instrument=pair, slot=slot, error=str(error))
+            return Evaluated(state, gates.judge(None), None, None)
+        return await self._judged(lease, pair, slot, key, newest, result)
+
+    async def _backtest(self, pair: str, slot: int) -> backtest.Result:
+        rules, series = self.rules, self._market.series[pair]
+        candles, metrics = series.until(slot)
+        decisions = candles.t + MINUTE_MS
+        masks = self._calendar.masks(pair, decisions, rules.gate.exit_minutes)
+        end = int(decisions[-1]) if len(decisions) else slot
+        expected = {
+            days: self._calendar.open_minutes(pair, backtest.start_of(end, days), end) for days in backtest.SPANS
+        }
+        params = rules.params[pair]
+        cost = rules.setup.cost(pair, params, candles, backtest.start_of(end, backtest.RUN_DAYS))
+        request = backtest.Request(
+            candles=candles,
+            metrics=metrics,
+            session_open=masks.open,
+            session_exit=masks.exit,
+            params=params,
+            guards=rules.setup.guards,
+            cost_bps=cost,
+            expected_minutes=expected,
+            rules=rules.directions,
+        )
+        return await self._compute.run(backtest.evaluate, request)
+
+    async def _judged(
+        self, lease: Lease, pair: str, slot: int, key: str, newest: int, result: backtest.Result
+    ) -> Evaluated:
+        rules, state = self.rules, self._states[pair]
+        own = floors.floors(rules.floors, await self._history(pair, key, slot), rules.adaptive_share)
+        span = result.spans[DECIDING_SPAN]
+        verdict = gates.judge(
+            gates.Measured(
+                span=span,
+                recent=result.spans[RECENT_SPAN],
+                floors=own,
+                buffer=rules.buffers[pair],
+                sufficient=result.sufficient[DECIDING_SPAN] and result.sufficient[RECENT_SPAN],
+                integrity=result.integrity,
+            )
+        )
+        stepped = gates.step(state, verdict, slot, rules.gate, newest_candle=newest, param_key=key)
+        summary = RollingSummary(
+            ts=slot,
+            instrument=pair,
+            params=rules.params[pair],
+            param_key=key,
+            summary={name: found for name, found in result.spans.items() if result.sufficient[name]},
+            gates=own,
+            eligible=0,
+            reasons=[],
+            epoch=lease.epoch,
+            seq=_seq(slot, stepping=True),
+        )
+        counts = gates.steps(state, verdict, slot, newest)
+        point = EvaluationPoint(ts=slot, trades=span.trades, calmar=span.calmar, pnl_total=span.pnl_total)
+        return Evaluated(stepped, verdict, summary if result.integrity else None, point if counts else None)
+
+    async def _history(self, pair: str, key: str, slot: int) -> list[EvaluationPoint]:
+        """Return the kept evaluations of the 30 days before a slot; read once, then carried on."""
+        if (pair, key) not in self._points:
+            for other in [known for known in self._points if known[0] == pair]:
+                del self._points[other]
+            self._points[pair, key] = await self._store.evaluation_points(pair, key, slot - HISTORY_MS, slot)
+        return [point for point in self._points[pair, key] if slot - HISTORY_MS <= point.ts < slot]
+
+    # ---- publication
+
+    async def _publish(self, lease: Lease, moment: int, found: Mapping[str, Evaluated]) -> None:
+        """Publish one blob for all instruments, and take over what was found once it is out."""
+        stepping = bool(found)
+        states = {pair: found[pair].state if stepping else self._states[pair] for pair in self._market.pairs}
+        verdicts = {pair: found[pair].verdict if stepping else self._verdicts[pair] for pair in self._market.pairs}
+        flags = {
+            pair: gates.published(states[pair], verdicts[pair], self._overlays(pair, moment), moment)
+            for pair in self._market.pairs
+        }
+        blob = GatesBlob(
+            ts=moment,
+            evaluated_ts=moment if stepping else self._slot,
+            gates={pair: flag for pair, (flag, _) in flags.items()},
+            cooldowns={pair: 1 if gates.in_cooldown(states[pair], moment) else 0 for pair in states},
+            bufs={pair: self.rules.buffers[pair] for pair in states},
+            reasons={pair: reasons for pair, (_, reasons) in flags.items()},
+            guards={pair: self._guard(pair, moment) for pair in states},
+            epoch=lease.epoch,
+            seq=_seq(moment, stepping=stepping),
+        )
+        summaries = {
+            pair: msgspec.structs.replace(one.summary, eligible=flags[pair][0], reasons=flags[pair][1])
+            for pair, one in found.items()
+            if one.summary is not None
+        }
+        points = {(pair, states[pair].param_key): one.point for pair, one in found.items() if one.point is not None}
+        changed = {pair: states[pair] for pair in found}
+        outcome = await self._store.publish_evaluation(lease, Evaluation(blob, changed, summaries, points))
+        self._leadership.accept(outcome, "the gates")
+        self._commit(moment, found, points)
+        self._telemetry.evaluated(blob, states, summaries)
+        self._telemetry.span_integrity(ok=not any(Reason.SPAN_INTEGRITY in one.reasons for one in verdicts.values()))
+        self._telemetry.sessions({pair: self._calendar.is_open(pair, moment) for pair in states})
+        log.info(
+            "evaluator.published",
+            slot=moment,
+            stepped=stepping,
+            open=[pair for pair, flag in blob.gates.items() if flag],
+        )
+
+    def _commit(
+        self, slot: int, found: Mapping[str, Evaluated], points: Mapping[tuple[str, str], EvaluationPoint]
+    ) -> None:
+        for pair, one in found.items():
+            self._states[pair], self._verdicts[pair] = one.state, one.verdict
+        for key, point in points.items():
+            kept = self._points.setdefault(key, [])
+            kept[:] = [old for old in kept if slot - HISTORY_MS <= old.ts < point.ts] + [point]
+        if found:
+            self._slot = slot
+            self._stepped.set()
+            self._stepped = anyio.Event()
+
+    def _overlays(self, pair: str, moment: int) -> list[Reason]:
+        rules = self.rules
+        stamps, metrics = self._market.series[pair].recent(moment, rules.lookback_min + repetition.WINDOW_MIN)
+        codes = manifold.signature_codes(rules.family, metrics, precision=rules.precision, levels=rules.levels)
+        repeated = bool(stamps.size) and repetition.repetition_met(
+            stamps,
+            codes,
+            float(metrics.hazard[-1]),
+            moment,
+            lookback_min=rules.lookback_min,
+            min_occurrences=rules.min_occurrences,
+        )
+        newest = int(stamps[-1]) if stamps.size else None
+        return gates.overlays(pair, moment, self._calendar, rules.gate, manifold_ts=newest, repeated=repeated)
+
+    def _guard(self, pair: str, moment: int) -> Guard | None:
+        stamps, metrics = self._market.series[pair].recent(moment, self.rules.lookback_min)
+        return manifold.guard(metrics, self.rules.bounds) if stamps.size else None
+
+
+def _seq(moment: int, *, stepping: bool) -> int:
+    """Return the number of a publication within an epoch: it follows from the slot, so that a repeated slot is a duplicate."""
+    return 2 * moment + int(stepping)

@@ -1,0 +1,52 @@
+"""Values that nobody gets to see by accident."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+MASK: Final = "***"
+
+
+class Secret:
+    """A value whose text shows only where it is asked for."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value."""
+        return self._value
+
+    def matches(self, candidate: str) -> bool:
+        """Compare with a value from outside, in a time that tells nothing about either."""
+        return hmac.compare_digest(self._value.encode(), candidate.encode("utf-8", "surrogateescape"))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.matches(other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return MASK
+
+    __str__ = __repr__
+
+
+def url_passwords(url: str) -> tuple[str, ...]:
+    """Return the passwords that a URL carries, as written and as meant."""
+    parts = urlsplit(url)
+    written = parts.password
+    found = [*((written, unquote(written)) if written else ()), *parse_qs(parts.query).get("password", [])]
+    return tuple(dict.fromkeys(found))
+
+
+def masked_url(url: str) -> str:
+    """Return a URL without user, password and query."""
+    parts = urlsplit(url)
+    _, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{MASK}@{host}" if at else host, query=MASK if parts.query else "").geturl()

@@ -1,0 +1,167 @@
+"""The calibrated family: each metric is the probability that a driftless walk with the same step sizes would show less of it.
+
+Sums over steps come from price ratios where they can (a path that returns is exactly 0), from counts, or are taken step by step within each window,
+so a result never depends on where the array begins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import erf, ndtr
+
+from kernels.types import Bits, Floats, Ints, Structure
+from kernels.windows import BLOCK, count
+
+_BLOCKS = 8
+_STILL = 4  # a window with fewer than m / 4 moves is without movement
+_LARGEST = 248  # counts of words in a window fit in one byte
+_KAPPA_FLOOR = 0.01
+
+
+def structure(close: Floats, m: int) -> Structure:
+    """Measure the windows of m returns of n positive closes, w = n - m windows; m is a multiple of 8, at most 248.
+
+    A window without movement (fewer than m / 4 non-zero steps) reads C = 0, S = ½, H = 1, R = 0.
+    """
+    if m % _BLOCKS or not 0 < m <= _LARGEST:
+        raise ValueError(f"m is a multiple of {_BLOCKS} up to {_LARGEST}, not {m}")
+    if len(close) <= m:
+        return Structure(*(np.zeros(0) for _ in Structure._fields))
+    steps = log_ratio(close, 1)
+    moves = count(steps != 0.0, m)
+    moved = moves >= m // _STILL
+    parts = [_moments(steps[i : i + BLOCK + m - 1], m) for i in range(0, len(moves), BLOCK)]
+    length, break_at = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Structure(
+        np.where(moved, _agreement(close, length, m), 0.0),
+        np.where(moved, _persistence(close, m), 0.5),
+        np.where(moved, _randomness(steps, moves, m), 1.0),
+        np.where(moved, np.square(kolmogorov(break_at)), 0.0),
+    )
+
+
+def log_ratio(price: Floats, k: int) -> Floats:
+    """Return ln(price_{i+k} / price_i), float64[n-k]; exactly 0 where the price is the same."""
+    before = np.ascontiguousarray(price[:-k])
+    ratio: Floats = np.log1p((price[k:] - before) / before)
+    return ratio
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide; 0 where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0.0)
+
+
+def _agreement(close: Floats, length: Floats, m: int) -> Floats:
+    """C = erf(z/√2), z = |Σr| / √Σr²."""
+    z = _ratio(np.abs(log_ratio(close, m)), length)
+    agreement: Floats = erf(z * np.sqrt(0.5))
+    return agreement
+
+
+def _persistence(close: Floats, m: int) -> Floats:
+    """S = Φ(Σ a_k / √Σ a_k²), a_k the products of neighbouring block sums."""
+    size = m // _BLOCKS
+    windows = len(close) - m
+    block = log_ratio(close, size)
+    product = block[:-size] * block[size:]
+    total, squares = np.zeros(windows), np.zeros(windows)
+    for k in range(_BLOCKS - 1):
+        a = product[k * size : k * size + windows]
+        total += a
+        squares += a * a
+    persistence: Floats = ndtr(_ratio(total, np.sqrt(squares)))
+    return persistence
+
+
+def _randomness(steps: Floats, moves: Ints, m: int) -> Floats:
+    """H = Q(2, (ψ²₃ - ψ²₂)/2): the serial test on the signs of the non-zero steps."""
+    nonzero = np.flatnonzero(steps)
+    up = (steps[nonzero] > 0.0).view(np.uint8)
+    first = np.searchsorted(nonzero, np.arange(len(moves)))
+    difference = _psi2(up, first, moves, 3) - _psi2(up, first, moves, 2)
+    x = np.maximum(difference, 0.0) / 2.0
+    randomness: Floats = np.exp(-x) * (1.0 + x)
+    return randomness
+
+
+def _psi2(up: Bits, first: Ints, n: Ints, w: int) -> Floats:
+    """Return ψ²_w = (2^w/T)·Σ count² - T over the n signs from ``first`` on; T = n - w + 1 overlapping words, 0 where there are none.
+
+    The counts of all words share one integer, a byte each; its prefix sums may wrap, for their differences do not.
+    """
+    words = np.maximum(n - w + 1, 0)
+    if len(up) < w:
+        return np.zeros(len(n))
+    word = np.zeros(len(up) - w + 1, dtype=np.uint64)
+    for k in range(w):
+        word = (word << np.uint64(1)) | up[k : k + len(word)]
+    total = np.zeros(len(word) + 1, dtype=np.uint64)
+    np.cumsum(np.uint64(1) << (word << np.uint64(3)), out=total[1:])
+    first = np.minimum(first, len(word))
+    packed = total[np.minimum(first + words, len(word))] - total[first]
+    counts = packed.view(np.uint8).reshape(-1, 8).astype(np.int32)
+    squares = np.square(counts).sum(axis=1)
+    return _ratio((2.0**w) * squares, words.astype(np.float64)) - words
+
+
+def _moments(steps: Floats, m: int) -> tuple[Floats, Floats]:
+    """Return of each window √Σr², and the larger of its two CUSUM statistics (of the mean, and of squares)."""
+    windows = len(steps) - m + 1
+    squares = steps * steps
+    sum1, sum2, sum4 = (_window_sum(values, m) for values in (steps, squares, squares * squares))
+    length = np.sqrt(sum2)
+    mean2 = sum2 / m
+    kappa = np.sqrt(np.maximum(sum4 / m - mean2 * mean2, 0.0))
+    kappa[kappa <= _KAPPA_FLOOR * mean2] = 0.0
+    u1 = _ratio(_excursion(steps, sum1 / m, windows, m), length)
+    u2 = _ratio(_excursion(squares, mean2, windows, m), kappa * np.sqrt(float(m)))
+    return length, np.maximum(u1, u2)
+
+
+def _window_sum(values: Floats, m: int) -> Floats:
+    """Sum each window of m values, by halves, in an order that is the same for every window."""
+    total: Floats | None = None
+    done, size = 0, 1
+    windows = len(values) - m + 1
+    tree = values
+    while True:
+        if m & size:
+            part = tree[done : done + windows]
+            total = part.copy() if total is None else total + part
+            done += size
+        if 2 * size > m:
+            return np.zeros(windows) if total is None else total
+        tree = tree[: len(tree) - size] + tree[size:]
+        size *= 2
+
+
+def _excursion(values: Floats, mean: Floats, windows: int, m: int) -> Floats:
+    """Return max_k |Σ_{j ≤ k} (v_j - mean)| of each window."""
+    path, step = np.zeros(windows), np.empty(windows)
+    high, low = np.zeros(windows), np.zeros(windows)
+    for k in range(m - 1):
+        np.subtract(values[k : k + windows], mean, out=step)
+        np.add(path, step, out=path)
+        np.maximum(high, path, out=high)
+        np.minimum(low, path, out=low)
+    return np.maximum(high, -low)
+
+
+def kolmogorov(x: Floats) -> Floats:
+    """Return the Kolmogorov distribution function of x >= 0, to 1e-15, from whichever of its two series ends sooner."""
+    safe = np.maximum(x, 0.04)  # below it the value is under 1e-300
+    small = np.exp(-(np.pi**2) / (8.0 * safe * safe))
+    low = np.sqrt(2.0 * np.pi) / safe * _powers(small, (1, 9, 25, 49), alternate=False)
+    high = 1.0 - 2.0 * _powers(np.exp(-2.0 * safe * safe), (1, 4, 9, 16), alternate=True)
+    return np.where(safe < 1.0, low, high)
+
+
+def _powers(q: Floats, exponents: tuple[int, ...], *, alternate: bool) -> Floats:
+    total = np.zeros(len(q))
+    for i, exponent in enumerate(exponents):
+        term = q**exponent
+        total = total - term if alternate and i % 2 else total + term
+    return total
+
+

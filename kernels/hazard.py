@@ -1,0 +1,49 @@
+"""The one-minute hazard of a rupture: a rate of events over a trailing run of signals, as a probability."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.structure import DECIMALS
+from kernels.types import Floats, Ints
+
+BREAK = 0.95  # calibrated rupture from which a window counts as broken
+_RESOLUTION = 10**DECIMALS
+_SHORTEST_SEC = 1e-6
+
+
+def crossing_hazard(rupture: Floats, window: int = 1440) -> Floats:
+    """Return 1 - exp(-n/T) at each signal: n upward crossings of R through 0.95 over the trailing T ≤ ``window`` signals, float64[w]."""
+    broken = rupture >= BREAK
+    crossings = np.zeros(len(rupture), dtype=np.int64)
+    np.cumsum(broken[1:] & ~broken[:-1], out=crossings[1:])
+    first = _first(len(rupture), window)
+    signals = np.arange(len(rupture)) - first + 1
+    return np.round(-np.expm1(-(crossings - crossings[first]) / signals), DECIMALS)
+
+
+def event_hazard(rupture: Floats, t_ms: Ints, window: int = 1440) -> Floats:
+    """Return 1 - exp(-60 · ΣR / seconds) at each signal over its trailing ``window`` signals, float64[w].
+
+    The first signal of a run only starts its clock. R is taken to nine decimals, and ``t_ms`` ascends, so that sums are exact.
+    """
+    exact = np.rint(rupture * _RESOLUTION).astype(np.int64)
+    total = np.cumsum(exact)
+    first = _first(len(rupture), window)
+    weight = (total - total[first]) / _RESOLUTION
+    seconds = (t_ms - t_ms[first]) / 1000.0
+    rate = np.divide(weight, seconds, out=np.zeros(len(rupture)), where=seconds > 0.0)
+    return np.round(np.clip(-np.expm1(-60.0 * rate), 0.0, 1.0), DECIMALS)
+
+
+def run_hazard(rupture: Floats, t_ms: Ints) -> float:
+    """Return the event hazard of a whole run whose stamps may repeat or fall: each step counts at least a microsecond."""
+    if len(rupture) < 2:
+        return 0.0
+    seconds = np.maximum(np.diff(t_ms) / 1000.0, _SHORTEST_SEC).sum()
+    return float(np.clip(-np.expm1(-60.0 * rupture[1:].sum() / seconds), 0.0, 1.0))
+
+
+def _first(size: int, window: int) -> Ints:
+    """Return the index of the first of the trailing signals at each signal."""
+    return np.maximum(np.arange(size) - window + 1, 0)
