@@ -1,1 +1,280 @@
-"""The composition root."""
+"""The composition root: builds the adapters, starts the services, and ends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+from prometheus_client import CollectorRegistry
+
+from hotbandd import parts
+from hotbandd.adapters import http, metrics
+from hotbandd.adapters.clock import SteadyClock
+from hotbandd.adapters.compute import InlineCompute, ProcessCompute
+from hotbandd.adapters.embedded_valkey import embedded
+from hotbandd.adapters.oanda import OandaSource
+from hotbandd.adapters.pid_file import pid_file
+from hotbandd.adapters.replay import ReplaySource
+from hotbandd.adapters.simulator import SimulatedSource
+from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.core.documents import ClockAnchor
+from hotbandd.errors import HotbandError, SettingsError
+from hotbandd.ports import CandleSource, Clock, Compute, Store, Telemetry
+from hotbandd.services import watch
+from hotbandd.services.allocator import Allocator
+from hotbandd.services.context import Context
+from hotbandd.services.evaluator import Evaluator
+from hotbandd.services.health import Health
+from hotbandd.services.hydrator import Hydrator
+from hotbandd.services.intake import Intake
+from hotbandd.services.leader import Leader, Leadership
+from hotbandd.services.loop import Loop, LoopRunner
+from hotbandd.services.market import Market
+from hotbandd.services.supervisor import supervise
+from hotbandd.services.view import View
+from hotbandd.settings import TABLE, Settings
+
+log = structlog.get_logger()
+
+LOADED_SEC = 5.0
+NEED_RESTART = (
+    "pairs",
+    "home",
+    "source",
+    "kernel",
+    "workers",
+    "compute",
+    "http",
+    "http_token",
+    "valkey_url",
+    "lease_ttl_sec",
+    "oanda_api_key",
+    "oanda_environment",
+    "candle_gran",
+    "candle_hot_days",
+    "signal_retention_days",
+    "session_windows_json",
+    "session_trading_enabled",
+)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The outside systems of one run."""
+
+    store: Store
+    source: CandleSource
+    compute: Compute
+    clock: Clock
+    telemetry: Telemetry
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The three loops and what they share."""
+
+    context: Context
+    health: Health
+    hydrator: Hydrator
+    evaluator: Evaluator
+    allocator: Allocator
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """The loops, in the order of their ranks."""
+        return (self.hydrator, self.evaluator, self.allocator)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Give the loops the rules of other settings, from their next step on."""
+        self.hydrator.rules = parts.hydrator(settings, self.hydrator.rules.source)
+        self.evaluator.rules = parts.evaluator(settings)
+        self.allocator.rules = parts.allocator(settings)
+
+
+def desk(settings: Settings, outside: Outside) -> Desk:
+    """Build the loops. Raises SettingsError."""
+    context = Context(
+        market=Market(settings.pairs, settings.candle_gran),
+        store=outside.store,
+        compute=outside.compute,
+        clock=outside.clock,
+        telemetry=outside.telemetry,
+        calendar=parts.calendar(settings),
+        leadership=Leadership(),
+    )
+    intake = Intake(context, outside.source, settings.candle_hot_days)
+    evaluator = Evaluator(context, parts.evaluator(settings))
+    return Desk(
+        context=context,
+        health=Health(),
+        hydrator=Hydrator(context, intake, parts.hydrator(settings, outside.source.name)),
+        evaluator=evaluator,
+        allocator=Allocator(context, parts.allocator(settings), first=evaluator.finished),
+    )
+
+
+@dataclass
+class Plan:
+    """How a daemon is to run: its settings and clock, and what differs from a plain run."""
+
+    settings: Settings
+    clock: SteadyClock = field(default_factory=SteadyClock)
+    source: CandleSource | None = None
+    announce: ClockAnchor | None = None  # told to readers where the clock is not the real one
+    engaged: bool = True  # the kill switch of an empty server
+    reread: Callable[[], Settings] | None = None  # the settings anew, on SIGHUP
+    ready: Callable[[Running], Awaitable[None]] | None = None  # runs beside the daemon, and ends it by returning
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running daemon, for who watches it from inside the process."""
+
+    plan: Plan
+    desk: Desk
+    store: Store
+    address: str
+
+
+async def run(plan: Plan) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; both end it well. Raises HotbandError where it cannot go on."""
+    async with AsyncExitStack() as stack:
+        group = await stack.enter_async_context(anyio.create_task_group())
+        desk_box: list[Desk] = []
+        await group.start(_signals, group, plan, desk_box)
+        home = Path(plan.settings.home)
+        stack.enter_context(pid_file(home))
+        async with outside(plan.settings, plan.clock, source=plan.source) as (ports, telemetry):
+            engaged = await ports.store.init_kill_switch(engaged=plan.engaged)
+            telemetry.kill_switch(engaged=engaged)
+            if engaged:
+                log.warning("kill_switch.engaged", release="hotbandd kill release")
+            built = desk(plan.settings, ports)
+            desk_box.append(built)
+            async with anyio.create_task_group() as tasks:
+                address = await _start(tasks, plan, built, ports, telemetry)
+                if plan.ready is not None:
+                    await plan.ready(Running(plan, built, ports.store, address))
+                    tasks.cancel_scope.cancel()
+        group.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def outside(
+    settings: Settings, clock: SteadyClock, *, source: CandleSource | None = None
+) -> AsyncIterator[tuple[Outside, metrics.PrometheusTelemetry]]:
+    """Open the outside systems of a daemon."""
+    telemetry = metrics.PrometheusTelemetry(CollectorRegistry(), clock.now)
+    async with AsyncExitStack() as stack:
+        url = settings.valkey_url or await stack.enter_async_context(embedded(Path(settings.home)))
+        store = await stack.enter_async_context(open_valkey(url, parts.ages(settings), speed=clock.speed))
+        await store.ping()
+        chosen = source or candle_source(settings, telemetry)
+        stack.push_async_callback(chosen.aclose)
+        compute = await stack.enter_async_context(_compute(settings, telemetry))
+        yield Outside(store, chosen, compute, clock, telemetry), telemetry
+
+
+@asynccontextmanager
+async def _compute(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Compute]:
+    compute = (
+        InlineCompute()
+        if settings.compute == "inline"
+        else ProcessCompute(settings.workers, on_restart=telemetry.worker_restarted)
+    )
+    try:
+        yield compute
+    finally:
+        await compute.aclose()
+
+
+def candle_source(settings: Settings, telemetry: Telemetry) -> CandleSource:
+    """Build the source that the settings name. Raises SettingsError."""
+    name, directory = settings.candle_source
+    if name == "oanda":
+        if settings.oanda_api_key is None:
+            raise SettingsError("HOTBAND_SOURCE=oanda needs OANDA_API_KEY or OANDA_API_KEY_FILE.")
+        return OandaSource(
+            settings.oanda_api_key.reveal(), settings.oanda_environment, on_request=telemetry.source_request
+        )
+    return ReplaySource(Path(directory or ".")) if name == "replay" else SimulatedSource()
+
+
+async def _start(
+    tasks: TaskGroup, plan: Plan, built: Desk, ports: Outside, telemetry: metrics.PrometheusTelemetry
+) -> str:
+    """Start every root task, by name; return the address of the pages."""
+    settings, health = plan.settings, built.health
+    holder = f"{socket.gethostname()}-{os.getpid()}"
+    leader = Leader(built.context.leadership, ports.store, telemetry, health, holder, settings.lease_ttl_sec)
+    runner = LoopRunner(ports.clock, telemetry, health, built.context.leadership)
+
+    async def loop(one: Loop) -> None:
+        if one is not built.hydrator:
+            await _loaded(built, one.name)
+        await runner.run(one)
+
+    roots: dict[str, Callable[[], Awaitable[None]]] = {
+        "leader": leader.run,
+        "hydrator": lambda: loop(built.hydrator),
+        "evaluator": lambda: loop(built.evaluator),
+        "allocator": lambda: loop(built.allocator),
+        "lag": lambda: watch.gauge_lag(telemetry, health),
+    }
+    if plan.announce is not None:
+        anchor = plan.announce
+        roots["clock"] = lambda: watch.announce_clock(ports.store, anchor)
+    address = settings.http_address
+    bound = await tasks.start(http.serve, http.application(_view(plan, built, telemetry)), address.host, address.port)
+    for name, root in roots.items():
+        tasks.start_soon(supervise, name, root, telemetry, health, name=name)
+    log.info("daemon.started", http=bound, source=ports.source.name, pairs=settings.pairs)
+    return str(bound)
+
+
+def _view(plan: Plan, built: Desk, telemetry: metrics.PrometheusTelemetry) -> View:
+    settings = plan.settings
+    return View(built.context, built.health, telemetry.render, settings.shown(), settings.http_token)
+
+
+async def _signals(group: TaskGroup, plan: Plan, box: list[Desk], *, task_status: TaskStatus[None]) -> None:
+    """End the daemon on SIGTERM and SIGINT, have it read its settings again on SIGHUP."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+        task_status.started()
+        async for number in received:
+            if number != signal.SIGHUP:
+                log.info("daemon.stopping", signal=signal.Signals(number).name)
+                group.cancel_scope.cancel()
+                return
+            if box and plan.reread is not None:
+                _reload(plan, box[0], plan.reread)
+
+
+def _reload(plan: Plan, built: Desk, reread: Callable[[], Settings]) -> None:
+    """Take over other settings; what is wrong with them is logged, and the old ones stay."""
+    try:
+        settings = reread()
+        parts.calendar(settings)
+    except HotbandError as error:
+        log.error("daemon.reload_refused", error=str(error))
+        return
+    fixed = [name for name in NEED_RESTART if getattr(settings, name) != getattr(plan.settings, name)]
+    kept = replace(settings, **{name: getattr(plan.settings, name) for name in NEED_RESTART})
+    built.reconfigure(kept)
+    log.info("daemon.reloaded", need_restart=[TABLE[name].name for name in fixed])
+
+
+async def _loaded(built: Desk, name: str) -> None:
+    """Wait until the history is there: a decision on half of it would be another one."""
+    while not built.context.market.loaded.is_set():
+        built.health.waiting(name, LOADED_SEC)
+        with anyio.move_on_after(LOADED_SEC):
+            await built.context.market.loaded.wait()

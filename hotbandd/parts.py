@@ -8,14 +8,14 @@ from hotbandd.core import gates, sessions, strategy
 from hotbandd.core.allocation import AllocationRules
 from hotbandd.core.documents import Params
 from hotbandd.core.floors import EnvFloors
-from hotbandd.core.manifold import Bounds
+from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.strategy import Guards, Setup
 from hotbandd.ports import Ages
 from hotbandd.services.allocator import AllocatorRules
 from hotbandd.services.evaluator import EvaluatorRules
 from hotbandd.services.hydrator import HydratorRules
-from hotbandd.settings import Settings
+from hotbandd.settings import Settings, load
 
 
 def calendar(settings: Settings) -> Calendar:
@@ -35,20 +35,15 @@ def ages(settings: Settings) -> Ages:
     )
 
 
-def bounds(settings: Settings) -> Bounds:
+def bounds(settings: Settings) -> EntryBounds:
     """Return the entry bounds that the newest manifold is shown against."""
-    return Bounds(
+    return EntryBounds(
         c_min=settings.guard_min_coherence,
         s_min=settings.guard_min_stability,
         h_max=settings.auto_max_entropy,
         r_max=settings.auto_max_rupture,
         hazard_max=settings.auto_max_hazard,
     )
-
-
-def precision(settings: Settings) -> int:
-    """Return the decimals of a signature of the native family."""
-    return settings.signature_precision
 
 
 def hydrator(settings: Settings, source: str) -> HydratorRules:
@@ -58,7 +53,7 @@ def hydrator(settings: Settings, source: str) -> HydratorRules:
         lag_sec=settings.decision_lag_sec,
         source=source,
         family=settings.kernel,
-        precision=precision(settings),
+        precision=settings.signature_precision,
         levels=settings.signature_levels,
         bounds=bounds(settings),
     )
@@ -85,7 +80,7 @@ def setup(settings: Settings) -> Setup:
 
 def default_setup() -> Setup:
     """Return the setup of the settings' own defaults, against which a ``param_key`` names what differs."""
-    return setup(Settings.defaults())
+    return setup(load({}, None).settings)
 
 
 def params(settings: Settings) -> Params:
@@ -124,7 +119,7 @@ def evaluator(settings: Settings) -> EvaluatorRules:
         directions=strategy.BUILT_IN,
         bounds=bounds(settings),
         family=settings.kernel,
-        precision=precision(settings),
+        precision=settings.signature_precision,
         levels=settings.signature_levels,
         lookback_min=settings.session_pattern_lookback_min,
         min_occurrences=settings.session_pattern_min_occurrences,

@@ -91,18 +91,22 @@ class Trades(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """Every possible entry, ascending: its first candle, its side, and how a candle's close would end it."""
+    """Every possible entry, ascending: its first candle and side, its levels, and how a candle's close would end it."""
 
     decided_ms: list[int]  # open time of the candle at whose close it is decided
     first: Ints
     side: Sides
-    last: Ints  # the last candle held, unless a level is touched before
-    reason: NDArray[np.int64]
     lower: Floats
     upper: Floats
+    last: Ints  # the last candle held, unless a level is touched before
+    reason: Sides
+    entered_ms: list[int]
+    left_ms: list[int]  # when it would end so
 
 
-class _Exit(NamedTuple):
+class _Touch(NamedTuple):
+    """A level touched: the candle, the fill, and whether that was its open."""
+
     candle: int
     price: float
     reason: int
@@ -118,8 +122,8 @@ def run(bars: Bars, signals: Signals, rules: Rules) -> Trades:
     close of a candle inside which a position was held; one that ended at the candle's open does not count.
     """
     plan = _plan(bars, signals, rules)
-    taken, exits = _hop(bars, plan, rules)
-    return _trades(bars, plan.first[taken], plan.side[taken], exits, rules.cost)
+    taken, touches = _hop(bars, plan, rules)
+    return _trades(bars, plan, np.array(taken, dtype=np.int64), touches, rules.cost)
 
 
 def _plan(bars: Bars, signals: Signals, rules: Rules) -> _Plan:
@@ -127,16 +131,23 @@ def _plan(bars: Bars, signals: Signals, rules: Rules) -> _Plan:
     decided = np.flatnonzero(signals.entry[:-1])
     first = decided + 1
     side = signals.entry[decided]
-    entered = bars.t[first]
+    entry, entered = bars.open[first], bars.t[first]
     against = np.where(side > 0, _next(signals.direction < 0, first), _next(signals.direction > 0, first))
     too_long = np.searchsorted(bars.t, entered + (rules.max_hold_ms - CANDLE_MS))
     last = np.minimum(np.minimum(against, too_long), _next(signals.leave, first))
     reason = np.where(last == against, OPPOSITE, np.where(last == too_long, MAX_HOLD, SESSION))
-    entry = bars.open[first]
-    lower = entry * np.where(side > 0, math.exp(-rules.sl), math.exp(-rules.tp))
-    upper = entry * np.where(side > 0, math.exp(rules.tp), math.exp(rules.sl))
-    reason = np.where(last >= end, END, reason)
-    return _Plan(bars.t[decided].tolist(), first, side, np.minimum(last, end), reason, lower, upper)
+    left = bars.t[np.minimum(last + 1, end)]
+    return _Plan(
+        decided_ms=bars.t[decided].tolist(),
+        first=first,
+        side=side,
+        lower=entry * np.where(side > 0, math.exp(-rules.sl), math.exp(-rules.tp)),
+        upper=entry * np.where(side > 0, math.exp(rules.tp), math.exp(rules.sl)),
+        last=np.minimum(last, end),
+        reason=np.where(last >= end, END, reason).astype(np.int8),
+        entered_ms=entered.tolist(),
+        left_ms=left.tolist(),
+    )
 
 
 def _next(mask: Mask, at: Ints) -> Ints:
@@ -146,53 +157,46 @@ def _next(mask: Mask, at: Ints) -> Ints:
     return found
 
 
-def _hop(bars: Bars, plan: _Plan, rules: Rules) -> tuple[list[int], list[_Exit]]:
-    """Take the first possible entry, jump to its exit, go on from there."""
+def _hop(bars: Bars, plan: _Plan, rules: Rules) -> tuple[list[int], list[_Touch | None]]:
+    """Take the first possible entry, jump to its exit, go on from there; return the entries and what levels they touched."""
     taken: list[int] = []
-    exits: list[_Exit] = []
+    touches: list[_Touch | None] = []
     bounded = rules.tp < OFF or rules.sl < OFF
     at = 0
     while at < len(plan.decided_ms):
-        leaving = (_touch(bars, plan, at) if bounded else None) or _at_close(bars, plan, at)
+        touch = _touch(bars, plan, at) if bounded else None
         taken.append(at)
-        exits.append(leaving)
-        at = bisect_left(plan.decided_ms, _free_from(bars, plan.first.item(at), leaving, rules), at + 1)
-    return taken, exits
+        touches.append(touch)
+        left = plan.left_ms[at] if touch is None else bars.t.item(touch.candle)
+        cooled = max(plan.entered_ms[at] + rules.entry_cooldown_ms, left + rules.exit_cooldown_ms) - CANDLE_MS
+        held_inside = touch is not None and not touch.at_open
+        at = bisect_left(plan.decided_ms, max(cooled, left + held_inside), at + 1)
+    return taken, touches
 
 
-def _touch(bars: Bars, plan: _Plan, at: int) -> _Exit | None:
-    """Return the exit at the first candle that touches a level, if one does while the position is held."""
+def _touch(bars: Bars, plan: _Plan, at: int) -> _Touch | None:
+    """Return the first touch of a level while the position is held; of two in one candle, the stop."""
     first, lower, upper = plan.first.item(at), plan.lower.item(at), plan.upper.item(at)
     held = slice(first, plan.last.item(at) + 1)
     touched = (bars.low[held] <= lower) | (bars.high[held] >= upper)
     ahead = int(touched.argmax())
     if not touched.item(ahead):
         return None
-    index = first + ahead
-    opened = bars.open.item(index)
-    if bars.low.item(index) <= lower and (plan.side.item(at) > 0 or bars.high.item(index) < upper):
-        return _Exit(index, min(opened, lower), SL if plan.side.item(at) > 0 else TP, opened <= lower)
-    return _Exit(index, max(opened, upper), TP if plan.side.item(at) > 0 else SL, opened >= upper)
+    candle = first + ahead
+    opened = bars.open.item(candle)
+    long = plan.side.item(at) > 0
+    if bars.low.item(candle) <= lower and (long or bars.high.item(candle) < upper):
+        return _Touch(candle, min(opened, lower), SL if long else TP, opened <= lower)
+    return _Touch(candle, max(opened, upper), TP if long else SL, opened >= upper)
 
 
-def _at_close(bars: Bars, plan: _Plan, at: int) -> _Exit:
-    last, reason = plan.last.item(at), plan.reason.item(at)
-    if reason == END:
-        return _Exit(last, bars.close.item(last), END, at_open=False)
-    return _Exit(last + 1, bars.open.item(last + 1), reason, at_open=True)
-
-
-def _free_from(bars: Bars, first: int, leaving: _Exit, rules: Rules) -> int:
-    """Return the earliest open time of a candle at whose close the next entry may be decided."""
-    entered, left = bars.t.item(first), bars.t.item(leaving.candle)
-    cooled = max(entered + rules.entry_cooldown_ms, left + rules.exit_cooldown_ms) - CANDLE_MS
-    return max(cooled, left if leaving.at_open else left + 1)
-
-
-def _trades(bars: Bars, first: Ints, side: Sides, exits: list[_Exit], cost: float) -> Trades:
-    index = np.array([e.candle for e in exits], dtype=np.int64)
-    price = np.array([e.price for e in exits], dtype=np.float64)
-    reason = np.array([e.reason for e in exits], dtype=np.int8)
+def _trades(bars: Bars, plan: _Plan, taken: Ints, touches: list[_Touch | None], cost: float) -> Trades:
+    first, side, reason = plan.first[taken], plan.side[taken], plan.reason[taken]
+    index = plan.last[taken] + (reason != END)
+    price = np.where(reason == END, bars.close[index], bars.open[index])
+    for i, touch in enumerate(touches):
+        if touch is not None:
+            index[i], price[i], reason[i] = touch.candle, touch.price, touch.reason
     ended = reason == END
     entry = bars.open[first]
     grown = np.log(price / entry)

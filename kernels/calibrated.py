@@ -14,17 +14,18 @@ from kernels.windows import BLOCK, count
 
 _BLOCKS = 8
 _STILL = 4  # a window with fewer than m / 4 moves is without movement
+_SMALLEST = 16  # windows with movement hold words of three signs
 _LARGEST = 248  # counts of words in a window fit in one byte
 _KAPPA_FLOOR = 0.01
 
 
 def structure(close: Floats, m: int) -> Structure:
-    """Measure the windows of m returns of n positive closes, w = n - m windows; m is a multiple of 8, at most 248.
+    """Measure the windows of m returns of n positive closes, w = n - m windows; m is a multiple of 8, 16 … 248.
 
     A window without movement (fewer than m / 4 non-zero steps) reads C = 0, S = ½, H = 1, R = 0.
     """
-    if m % _BLOCKS or not 0 < m <= _LARGEST:
-        raise ValueError(f"m is a multiple of {_BLOCKS} up to {_LARGEST}, not {m}")
+    if m % _BLOCKS or not _SMALLEST <= m <= _LARGEST:
+        raise ValueError(f"m is a multiple of {_BLOCKS} from {_SMALLEST} to {_LARGEST}, not {m}")
     if len(close) <= m:
         return Structure(*(np.zeros(0) for _ in Structure._fields))
     steps = log_ratio(close, 1)
@@ -149,19 +150,17 @@ def _excursion(values: Floats, mean: Floats, windows: int, m: int) -> Floats:
 
 
 def kolmogorov(x: Floats) -> Floats:
-    """Return the Kolmogorov distribution function of x >= 0, to 1e-15, from whichever of its two series ends sooner."""
+    """Return the Kolmogorov distribution function of x >= 0, to 1e-14, from whichever of its two series ends sooner."""
     safe = np.maximum(x, 0.04)  # below it the value is under 1e-300
-    small = np.exp(-(np.pi**2) / (8.0 * safe * safe))
-    low = np.sqrt(2.0 * np.pi) / safe * _powers(small, (1, 9, 25, 49), alternate=False)
-    high = 1.0 - 2.0 * _powers(np.exp(-2.0 * safe * safe), (1, 4, 9, 16), alternate=True)
-    return np.where(safe < 1.0, low, high)
-
-
-def _powers(q: Floats, exponents: tuple[int, ...], *, alternate: bool) -> Floats:
-    total = np.zeros(len(q))
-    for i, exponent in enumerate(exponents):
-        term = q**exponent
-        total = total - term if alternate and i % 2 else total + term
-    return total
-
-
+    square = safe * safe
+    near = safe < 1.0
+    # Σ q^{(2k-1)²} with q = e^{-π²/8x²} below 1, 1 - 2 Σ ± q^{k²} with q = e^{-2x²} above
+    q = np.exp(np.where(near, -(np.pi**2) / 8.0 / square, -2.0 * square))
+    q2 = q * q
+    q4 = q2 * q2
+    q8 = q4 * q4
+    q16 = q8 * q8
+    low = np.sqrt(2.0 * np.pi) / safe * (q + q * q8 + q * q8 * q16)
+    high = 1.0 - 2.0 * (q - q4 + q * q8 - q16)
+    distribution: Floats = np.where(near, low, high)
+    return distribution

@@ -19,7 +19,7 @@ def crossing_hazard(rupture: Floats, window: int = 1440) -> Floats:
     np.cumsum(broken[1:] & ~broken[:-1], out=crossings[1:])
     first = _first(len(rupture), window)
     signals = np.arange(len(rupture)) - first + 1
-    return np.round(-np.expm1(-(crossings - crossings[first]) / signals), DECIMALS)
+    return _probability((crossings - crossings[first]) / signals)
 
 
 def event_hazard(rupture: Floats, t_ms: Ints, window: int = 1440) -> Floats:
@@ -33,7 +33,7 @@ def event_hazard(rupture: Floats, t_ms: Ints, window: int = 1440) -> Floats:
     weight = (total - total[first]) / _RESOLUTION
     seconds = (t_ms - t_ms[first]) / 1000.0
     rate = np.divide(weight, seconds, out=np.zeros(len(rupture)), where=seconds > 0.0)
-    return np.round(np.clip(-np.expm1(-60.0 * rate), 0.0, 1.0), DECIMALS)
+    return _probability(60.0 * rate)
 
 
 def run_hazard(rupture: Floats, t_ms: Ints) -> float:
@@ -42,6 +42,12 @@ def run_hazard(rupture: Floats, t_ms: Ints) -> float:
         return 0.0
     seconds = np.maximum(np.diff(t_ms) / 1000.0, _SHORTEST_SEC).sum()
     return float(np.clip(-np.expm1(-60.0 * rupture[1:].sum() / seconds), 0.0, 1.0))
+
+
+def _probability(events: Floats) -> Floats:
+    """Return the probability of at least one event where so many are expected, rounded."""
+    probability: Floats = -np.expm1(-events)
+    return np.round(probability, DECIMALS)
 
 
 def _first(size: int, window: int) -> Ints:

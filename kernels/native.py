@@ -68,8 +68,8 @@ def _information(k: int, *, single: bool) -> Floats:
     term[1:] = share[1:] * (single_precision.log2(share[1:]) if single else np.log2(share[1:]))
     flips, ruptures = np.ogrid[: k + 1, : k + 1]
     nulls = np.maximum(k - flips - ruptures, 0)
-    total = (term[nulls] + term[flips]) + term[ruptures]
-    return -total.astype(np.float64)
+    total: Floats = ((term[nulls] + term[flips]) + term[ruptures]).astype(np.float64)
+    return -total
 
 
 class _Decays(NamedTuple):
@@ -85,38 +85,6 @@ def _decays(k: int, *, single: bool) -> _Decays:
     rate = np.clip(0.30 * entropy + 0.20 * entropy, 0.01, 1.0)
     rate, row = np.unique(np.round(rate, 15), return_inverse=True)
     return _Decays(rate, row.reshape(k + 1, k + 1))
-
-
-class _OctetTable(NamedTuple):
-    """Sums over steps j = 1 … size inside an octet by row of λ and value, float64[rows · 256].
-
-    c_j: the damped sum of the octet's first j bits. ``end`` c_size; then Σ c_j weighted by 1, c_j, j, e^{-0.1 j}, cos jθ and sin jθ.
-    """
-
-    end: Floats
-    plain: Floats
-    square: Floats
-    ramp: Floats
-    decay: Floats
-    cosine: Floats
-    sine: Floats
-
-
-@lru_cache(maxsize=256)
-def _octet_table(k: int, size: int, m: int, *, single: bool) -> _OctetTable:
-    rate = _decays(k, single=single).rate
-    j = np.arange(1, size + 1)
-    bit = (np.arange(256)[:, None] >> (j - 1)) & 1
-    path = np.cumsum(bit[None, :, :] * np.exp(-rate[:, None, None] * j), axis=2)
-    weights = _shapes(j, m)
-    sums = [path[:, :, -1], path.sum(axis=2), np.square(path).sum(axis=2), *((path * w).sum(axis=2) for w in weights)]
-    return _OctetTable(*(np.ascontiguousarray(s).ravel() for s in sums))
-
-
-def _shapes(j: Any, m: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the weights that the shapes put on the steps j: ramp, decay, cosine, sine."""
-    angle = 2.0 * np.pi * j / m
-    return j.astype(np.float64), np.exp(-_SHAPE_DECAY * j), np.cos(angle), np.sin(angle)
 
 
 class _Sums(NamedTuple):
@@ -143,44 +111,88 @@ def _paths(bits: Bits, m: int, *, single: bool) -> _Paths:
     decays = _decays(head - 1, single=single)
     flips, ruptures = events(bits, head)
     size = len(bits) - m + 1
-    row = decays.row[flips[:size], ruptures[:size]]
+    used, row = np.unique(decays.row[flips[:size], ruptures[:size]], return_inverse=True)
+    tables = _tables(decays.rate[used], m)
     packed = octets(bits)
-    parts = [
-        _likeness(bits[i : min(i + BLOCK, size)], _sums(packed, decays.rate, row, i, m, single=single), m)
-        for i in range(0, size, BLOCK)
-    ]
+    parts = []
+    for i in range(0, size, BLOCK):
+        block = slice(i, min(i + BLOCK, size))
+        parts.append(_likeness(bits[block], _sums(packed, row[block], tables, i), m))
     return _Paths(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _sums(packed: Bits, rate: Floats, row: Ints, start: int, m: int, *, single: bool) -> _Sums:
-    """Sum the paths of a block of windows, octet by octet.
+class _Columns(NamedTuple):
+    """Columns of the tables: what one octet adds to each sum of ``_Sums``, and twice its own Σ c_j, c_j its damped sum up to bit j."""
+
+    end: int
+    plain: int
+    square: int
+    ramp: int
+    decay: int
+    sine: int
+    twice: int
+
+
+_AT = _Columns(*range(7))
+
+
+class _Tables(NamedTuple):
+    """For each octet of the steps 1 … ``steps``, a table by row of λ and value of the octet, float64[rows · 256, 7]."""
+
+    steps: int
+    octets: list[Floats]
+
+
+def _tables(rate: Floats, m: int) -> _Tables:
+    """Tabulate what eight bits add to the sums of a path, wherever in the window they stand.
+
+    All but Σq² are linear in the bits: a bit at step k adds e^{-λk} times the weights of the steps from k on.
+    """
+    j = np.arange(1, m)
+    weights = (np.ones(m - 1), j.astype(np.float64), np.exp(-_SHAPE_DECAY * j), np.sin(2.0 * np.pi * j / m))
+    plain, ramp, decay, sine = (np.cumsum(w[::-1])[::-1] for w in weights)
+    rest = np.stack((np.ones(m - 1), plain, np.zeros(m - 1), ramp, decay, sine, np.zeros(m - 1)), axis=1)
+    return _Tables(m - 1, [_octet_table(rate, k, rest[k : k + 8]) for k in range(0, m - 1, 8)])
+
+
+def _octet_table(rate: Floats, offset: int, rest: Floats) -> Floats:
+    """Tabulate one octet, whose bits stand at the steps offset + 1 …, by doubling: a value with one more bit adds that bit's share."""
+    steps = len(rest)
+    table = np.zeros((len(rate), 256, len(_AT)))
+    inner = np.zeros((len(rate), 256, steps))
+    for r in range(steps):
+        damped = np.exp(-rate * (offset + r + 1))[:, None, None]
+        bit = 1 << r
+        table[:, bit : 2 * bit] = table[:, :bit] + damped * rest[r]
+        inner[:, bit : 2 * bit] = inner[:, :bit] + damped * (np.arange(steps) >= r)
+    table[:, :, _AT.square] = np.square(inner).sum(axis=2)
+    table[:, :, _AT.twice] = 2.0 * inner.sum(axis=2)
+    # values with bits past the last step read as without them
+    whole = table[:, np.arange(256) & ((1 << steps) - 1)] if steps < 8 else table
+    return whole.reshape(-1, len(_AT))
+
+
+def _sums(packed: Bits, row: Ints, tables: _Tables, start: int) -> _Sums:
+    """Sum the paths of a block of windows from ``start`` on, octet by octet.
 
     A window that begins with 1 is read with its bits turned over: its path is 1 at step 0 and the mirrored path after it.
     """
-    row = row[start : start + BLOCK]
     stop = start + len(row)
-    head = min(_HEAD, m)
     turn = (packed[start:stop] & 1) * np.uint8(255)
-    step = np.exp(-8.0 * rate)[row]
     first = row * 256
-    q, damp = np.zeros(len(row)), np.ones(len(row))
-    plain, square, ramp, decay, sine = (np.zeros(len(row)) for _ in range(5))
-    for offset in range(0, m - 1, 8):
-        size = min(8, m - 1 - offset)
-        table = _octet_table(head - 1, size, m, single=single)
-        at = first + (packed[start + 1 + offset : stop + 1 + offset] ^ turn)
-        inner = damp * table.plain[at]
-        swept = size * q + inner
-        plain += swept
-        square += q * (swept + inner) + damp * damp * table.square[at]
-        _, far, cosine, sinus = _shapes(np.float64(offset), m)
-        one = [float(w.sum()) for w in _shapes(np.arange(1, size + 1), m)]
-        ramp += offset * swept + (one[0] * q + damp * table.ramp[at])
-        decay += far * (one[1] * q + damp * table.decay[at])
-        sine += sinus * (one[2] * q + damp * table.cosine[at]) + cosine * (one[3] * q + damp * table.sine[at])
-        q = q + damp * table.end[at]
-        damp = damp * step
-    return _Sums(q, plain, square, ramp, decay, sine)
+    total = np.zeros((len(row), len(_Columns._fields)))
+    step, cross = np.empty_like(total), np.empty(len(row))
+    end, square, twice = total[:, _AT.end], total[:, _AT.square], step[:, _AT.twice]
+    for k, table in enumerate(tables.octets):
+        offset = 1 + 8 * k
+        octet = packed[start + offset : stop + offset] ^ turn
+        table.take(first + octet, axis=0, out=step, mode="clip")
+        np.multiply(end, min(8.0, tables.steps - 8.0 * k), out=cross)
+        cross += twice
+        cross *= end
+        square += cross
+        total += step
+    return _Sums(*(total[:, column] for column in _AT[:6]))
 
 
 def _likeness(first: Bits, sums: _Sums, m: int) -> _Paths:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from kernels.types import Bits, Floats
-from kernels.windows import BLOCK
 
 _SILENT = 1e-12
+_ROWS = 512  # windows that are transformed at once
 
 
 def low_frequency_share(bits: Bits, m: int) -> Floats:
@@ -21,11 +21,11 @@ def low_frequency_share(bits: Bits, m: int) -> Floats:
     if m < 4:
         return share
     low = max(1, m // 2 // 4)
-    for i in range(0, len(windows), BLOCK):
-        block = windows[i : i + BLOCK].astype(np.float64)
+    for i in range(0, len(windows), _ROWS):
+        block = windows[i : i + _ROWS].astype(np.float64)
         block -= block.mean(axis=1, keepdims=True)
         bins = np.fft.rfft(block, axis=1)[:, 1:]
         power = np.square(bins.real) + np.square(bins.imag)
         total = power.sum(axis=1)
-        np.divide(power[:, :low].sum(axis=1), total, out=share[i : i + BLOCK], where=total > _SILENT)
+        np.divide(power[:, :low].sum(axis=1), total, out=share[i : i + _ROWS], where=total > _SILENT)
     return share

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernels.types import Bits, Ints
 
-BLOCK = 2048  # windows that are worked on at once, so that a column of them stays in the cache
+BLOCK = 4096  # windows that are worked on at once, so that a column of them stays in the cache
 
 
 def count(values: Bits | NDArray[np.bool_], m: int) -> Ints:

@@ -35,6 +35,7 @@ class Fault(StrEnum):
     CUT_BODY = "the connection closes in mid-body"
     TRUNCATED_JSON = "half of the JSON, in a whole answer"
     GARBAGE = "an HTML page with status 200"
+    DEPTH_BOMB = "brackets nested without end"
     OVERSIZED = "a body without an end in sight"
     OTHER_INSTRUMENT = "candles of another instrument"
     DUPLICATED = "every candle twice"
@@ -74,6 +75,7 @@ class FakeOanda:
     closes_each: bool = False
     _faults: deque[Fault] = field(default_factory=deque)
     _lasting: Fault | None = None
+    _open: dict[asyncio.Task[Any], asyncio.StreamWriter] = field(default_factory=dict)
 
     def misbehave(self, *faults: Fault) -> None:
         """Answer the next requests with these faults, one each."""
@@ -86,10 +88,21 @@ class FakeOanda:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = writer
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while await self._exchange(reader, writer) and not self.closes_each:
                 pass
         writer.close()
+        del self._open[task]
+
+    async def aclose(self) -> None:
+        """Close every connection, and wait until its task has ended."""
+        tasks = list(self._open)
+        for writer in self._open.values():
+            writer.close()
+        await asyncio.gather(*tasks)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -119,6 +132,8 @@ class FakeOanda:
                 return _error(503, "Service unavailable")
             case Fault.GARBAGE:
                 return _Answer(200, b"<html>Bad gateway</html>")
+            case Fault.DEPTH_BOMB:
+                return _Answer(200, b'{"candles":' + b"[" * 100_000)
             case Fault.OVERSIZED:
                 return _Answer(200, b" " * 3_000_000)
         match path.strip("/").split("/"):
@@ -217,3 +232,4 @@ async def fake_oanda(candles: Mapping[str, Candles], now: Callable[[], int] | in
         yield fake
     finally:
         server.close()
+        await fake.aclose()

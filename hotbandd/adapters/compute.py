@@ -60,7 +60,9 @@ class ProcessCompute:
                 return await asyncio.get_running_loop().run_in_executor(pool, call)
             except BrokenProcessPool:
                 self._replace(pool)
-        raise ComputeError(f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd.")
+        raise ComputeError(
+            f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd."
+        )
 
     async def warm(self) -> None:
         """Start every worker, so that the first tasks do not pay for it."""
@@ -71,7 +73,7 @@ class ProcessCompute:
     async def aclose(self) -> None:
         """Stop the workers; running tasks are given two seconds."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        processes = list((self._pool._processes or {}).values())  # noqa: SLF001  no public list before Python 3.14
+        processes = list((self._pool._processes or {}).values())
         with anyio.move_on_after(2, shield=True):
             await anyio.to_thread.run_sync(_join, processes, abandon_on_cancel=True)
         for process in processes:

@@ -9,11 +9,12 @@ import importlib.util
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -53,11 +54,11 @@ async def embedded(home: Path) -> AsyncIterator[str]:
     the server with the thread that started it. Raises StoreUnreachableError.
     """
     folder = Folder(home)
-    url = await _join_or_lock(folder)
-    if url is not None:
-        yield url
-        return
     try:
+        url = await _join(folder)
+        if url is not None:
+            yield url
+            return
         server = Server(folder, await to_thread.run_sync(_binary))
         await server.start()
         keeper = asyncio.create_task(server.keep())
@@ -73,18 +74,25 @@ async def embedded(home: Path) -> AsyncIterator[str]:
 
 
 async def running(home: Path) -> str | None:
-    """Return the URL of the server of a home, or None where none answers."""
-    path = await to_thread.run_sync(Folder(home).recorded_socket)
-    return _url(path) if path is not None and await _answers(path) else None
+    """Return the URL of the server of a home, or None where none with an owner answers."""
+    folder = Folder(home)
+    path = await to_thread.run_sync(folder.recorded_socket)
+    if path is None or not await to_thread.run_sync(folder.owned):
+        return None
+    return _url(path) if await _asked(path, b"PING") == b"+PONG" else None
 
 
-async def _join_or_lock(folder: Folder) -> str | None:
-    """Return the URL of the server that runs on a folder; None once the folder is locked for a server of our own."""
+async def _join(folder: Folder) -> str | None:
+    """Return the URL of the server that another owner runs; None once the folder is ours, and no server writes there."""
     with anyio.move_on_after(START_SEC):
-        while not await to_thread.run_sync(folder.lock):
+        while not await to_thread.run_sync(folder.take):
             url = await running(folder.home)
             if url is not None:
                 return url
+            await anyio.sleep(POLL_SEC)
+        while not await to_thread.run_sync(folder.lock):
+            # A server whose owner was killed: about to end by itself, or, without a death signal, for us to end.
+            await _end(folder)
             await anyio.sleep(POLL_SEC)
         return None
     raise StoreUnreachableError(
@@ -92,11 +100,17 @@ async def _join_or_lock(folder: Folder) -> str | None:
     )
 
 
-class Folder:
-    """The data directory of a home's server.
+async def _end(folder: Folder) -> None:
+    path = await to_thread.run_sync(folder.recorded_socket)
+    if path is not None:
+        await _asked(path, b"SHUTDOWN NOSAVE")
 
-    Its lock is inherited by the server, so that it lasts exactly as long as a server may write there, whatever
-    becomes of the owner.
+
+class Folder:
+    """The data directory of a home's server, with two locks.
+
+    ``owner`` is held by the process that answers for the server. ``lock`` is inherited by the server, so that it lasts
+    exactly as long as a server may write here, whatever becomes of its owner.
     """
 
     def __init__(self, home: Path) -> None:
@@ -105,50 +119,61 @@ class Folder:
         self.log = self.path / "server.log"
         self.socket = self.path / "valkey.sock"
         self.handle = -1
+        self._owner = -1
+        self._record = self.path / "socket"
         if len(os.fsencode(self.socket)) > SOCKET_BYTES:
             digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
             self.socket = Path(tempfile.gettempdir()) / f"hotband-{os.geteuid()}-{digest}" / "valkey.sock"
 
-    @property
-    def _record(self) -> Path:
-        return self.path / "socket"
+    def take(self) -> bool:
+        """Make the folder and become its owner; False while another process is. Raises StoreUnreachableError."""
+        with self._faults():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._owner = _locked(self.path / "owner", fcntl.LOCK_EX)
+        return self._owner >= 0
 
     def lock(self) -> bool:
-        """Make the folder and lock it; False while another server has it. Raises StoreUnreachableError."""
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        """Make the folder ready for a server; False while an earlier one may write there. Raises StoreUnreachableError."""
+        with self._faults():
+            self.handle = _locked(self.path / "lock", fcntl.LOCK_EX)
+            if self.handle >= 0:
+                self._prepare()
+        return self.handle >= 0
+
+    def owned(self) -> bool:
+        """Tell whether some process owns the folder."""
+        with self._faults():
+            handle = _locked(self.path / "owner", fcntl.LOCK_SH)
+        if handle >= 0:
+            os.close(handle)
+        return handle < 0
+
+    def unlock(self) -> None:
+        """Let go of both locks."""
+        for handle in (self.handle, self._owner):
+            if handle >= 0:
                 os.close(handle)
-                return False
-            self.handle = handle
-            self._prepare()
+        self.handle = self._owner = -1
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            self.unlock()
             raise StoreUnreachableError(
                 f"No server can keep its data in {self.path} ({error}); set HOTBAND_HOME or VALKEY_URL."
             ) from error
-        return True
 
     def _prepare(self) -> None:
         """Clear what a killed server left, and note for others where the socket will be."""
         private = self.socket.parent
         private.mkdir(mode=0o700, exist_ok=True)
-        if private != self.path and (
-            private.lstat().st_uid != os.geteuid() or private.lstat().st_mode & 0o177077 != 0o40000
-        ):
+        found = private.lstat()
+        if private != self.path and (found.st_uid != os.geteuid() or found.st_mode != stat.S_IFDIR | 0o700):
             raise PermissionError(f"{private} belongs to somebody else")
         self.socket.unlink(missing_ok=True)
         self._record.write_text(str(self.socket))
         self.log.write_bytes(b"")
-
-    def unlock(self) -> None:
-        """Let go of the lock."""
-        if self.handle >= 0:
-            os.close(self.handle)
-            self.handle = -1
 
     def recorded_socket(self) -> Path | None:
         """Return the socket that the last server was started on."""
@@ -203,7 +228,7 @@ class Server:
     async def _answering(self, process: Process) -> None:
         with anyio.move_on_after(START_SEC):
             while process.returncode is None:
-                if await _answers(self._folder.socket):
+                if await _asked(self._folder.socket, b"PING") == b"+PONG":
                     return
                 await anyio.sleep(POLL_SEC)
         why = await to_thread.run_sync(self._folder.last_words)
@@ -259,12 +284,25 @@ def _url(socket: Path) -> str:
     return f"unix://{socket}"
 
 
-async def _answers(socket: Path) -> bool:
+def _locked(path: Path, kind: int) -> int:
+    """Lock a file without waiting; its handle, or -1 where another one holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            return -1
+        raise
+    return handle
+
+
+async def _asked(socket: Path, command: bytes) -> bytes | None:
+    """Return the first line of the reply to a command; None where nobody answers in time."""
     try:
         with anyio.fail_after(ANSWER_SEC):
             async with await anyio.connect_unix(socket) as stream:
-                await stream.send(b"PING\r\n")
-                reply = await stream.receive()
+                await stream.send(command + b"\r\n")
+                return (await stream.receive()).partition(b"\r\n")[0]
     except (OSError, anyio.EndOfStream, anyio.BrokenResourceError):
-        return False
-    return reply.startswith(b"+PONG")
+        return None

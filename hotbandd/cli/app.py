@@ -21,7 +21,9 @@ app = typer.Typer(
 kill = typer.Typer(help="The kill switch: while engaged, no weight rises.", no_args_is_help=True)
 app.add_typer(kill, name="kill")
 
-EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Settings file (default: .env.hotband in HOTBAND_HOME).")]
+EnvFile = Annotated[
+    Path | None, typer.Option("--env-file", help="Settings file (default: .env.hotband in HOTBAND_HOME).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Kernel = Annotated[str | None, typer.Option("--kernel", help="calibrated or native.")]
 
@@ -31,7 +33,7 @@ def run() -> None:
     try:
         app()
     except HotbandError as error:
-        print(f"hotbandd: {error}", file=sys.stderr)
+        typer.echo(f"hotbandd: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
@@ -65,7 +67,9 @@ def replay(
     start: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD (UTC).")],
     end: Annotated[str, typer.Option("--to", help="Day after the last, YYYY-MM-DD (UTC).")],
     speed: Annotated[str, typer.Option(help="Seconds per second, or max.")] = "max",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per published blob and weights document.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON line per published blob and weights document.")
+    ] = False,
     env_file: EnvFile = None,
 ) -> None:
     """Run the same three loops over past candles; those before --from are their history."""
@@ -86,7 +90,7 @@ def manifold(
     """Measure candles: the manifold document of a file."""
     from hotbandd.cli import measuring
 
-    measuring.manifold(source, output, instrument=instrument, profile=profile, kernel=kernel, env_file=env_file)
+    measuring.manifold(source, output, name=instrument, profile=profile, kernel=kernel, env_file=env_file)
 
 
 @app.command()

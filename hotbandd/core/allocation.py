@@ -139,10 +139,10 @@ def blob_fault(blob: GatesBlob | None, now_ms: int, rules: AllocationRules, high
 
 
 def score(candidate: Candidate, rules: AllocationRules) -> float:
-    """Return how much an instrument is worth a weight, at least 0."""
+    """Return how much an instrument is worth a weight, at least 0; rounded to 12 decimals, so that equal metrics tie whatever floats do."""
     metrics = (candidate.coherence, candidate.stability, 1 - candidate.rupture, 1 - candidate.entropy)
     worth = sum(w * x for w, x in zip((rules.w_c, rules.w_s, rules.w_r, rules.w_h), metrics, strict=True))
-    return max(0.0, worth - rules.w_hazard * candidate.hazard)
+    return max(0.0, round(worth - rules.w_hazard * candidate.hazard, 12))
 
 
 def allocate(situation: Situation, rules: AllocationRules) -> Decision:

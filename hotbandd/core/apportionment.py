@@ -1,6 +1,6 @@
 """Weights in millionths of the book, so that caps and target hold to the last published digit.
 
-All arithmetic is exact (integers, and fractions of the decimals that people wrote), and every rounding is down. An instrument without a
+All arithmetic is exact (integers, and fractions of shortest decimals), and every rounding is down. An instrument without a
 weight is left out.
 """
 
@@ -35,7 +35,7 @@ def apportion(scores: Mapping[str, float], *, target: float, cap: float, redistr
 
     What the caps cut off is left over, or with ``redistribute`` goes to the uncapped in proportion, up to their caps.
     """
-    exact = {name: Fraction(value) for name, value in scores.items() if value > 0}
+    exact = {name: Fraction(str(value)) for name, value in scores.items() if value > 0}
     left, total, limit = Fraction(micros(target)), sum(exact.values()), micros(cap)
     shares = {}
     for name in sorted(exact, key=exact.__getitem__, reverse=True):

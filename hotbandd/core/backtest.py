@@ -12,11 +12,13 @@ from hotbandd.core import strategy
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Mask
 from hotbandd.core.documents import Params, SpanSummary
 from hotbandd.core.series import MetricColumns
-from hotbandd.core.strategy import BPS, BUILT_IN, Direction, Guards
+from hotbandd.core.sessions import Calendar
+from hotbandd.core.strategy import BPS, BUILT_IN, Direction, Guards, Setup
 from kernels import performance
 from kernels.backtest import OFF, REASONS, Bars, Rules, Signals, Trades, run
 
 SPANS: Final = (14, 30, 60)
+JUDGED_SPAN: Final = 30
 RUN_DAYS: Final = 90
 MIN_COVERAGE: Final = 0.8
 
@@ -29,7 +31,7 @@ class Request:
 
     ``session_open``, ``session_exit``: bool per candle, whether at its close the session is open, and whether no
     position may stay (closed or in its exit window). ``expected_minutes``: for each span in days, none longer than the
-    run, its open-session minutes up to the last candle's close; its keys are the spans to sum up.
+    run, how many minutes of it close in an open session; its keys are the spans to sum up.
     """
 
     candles: Candles
@@ -50,7 +52,7 @@ class Request:
     @property
     def end_ms(self) -> int:
         """The last candle's close, 0 without candles."""
-        return int(self.candles.t[-1]) + MINUTE_MS if self.candles.size else 0
+        return _end_of(self.candles)
 
     @property
     def start_ms(self) -> int:
@@ -73,9 +75,49 @@ class Result:
     integrity: bool
 
 
+def spans_of(days: int) -> tuple[int, ...]:
+    """Return the spans, in days, that a run of some days is summed up by: SPANS as far as it reaches, and the one judged."""
+    return tuple(sorted({span for span in SPANS if span <= days} | {min(JUDGED_SPAN, days)}))
+
+
+def request_of(
+    instrument: str,
+    candles: Candles,
+    metrics: MetricColumns,
+    calendar: Calendar,
+    setup: Setup,
+    params: Params,
+    *,
+    days: int = RUN_DAYS,
+) -> Request:
+    """Gather all that one run depends on, up to the last candle's close."""
+    closes = candles.t + MINUTE_MS
+    end_ms = _end_of(candles)
+    masks = calendar.masks(instrument, closes, setup.exit_minutes)
+    return Request(
+        candles=candles,
+        metrics=metrics,
+        session_open=masks.open,
+        session_exit=masks.exit,
+        params=params,
+        guards=setup.guards,
+        cost_bps=setup.cost(instrument, params, candles, start_of(end_ms, days)),
+        expected_minutes={
+            span: calendar.open_minutes(instrument, start_of(end_ms, span) + MINUTE_MS, end_ms + MINUTE_MS)
+            for span in spans_of(days)
+        },
+        days=days,
+        rules=setup.rules,
+    )
+
+
 def start_of(end_ms: int, days: int) -> int:
     """Return the first open time of candles on which a run or span of some days decides entries."""
     return end_ms - days * DAY_MS
+
+
+def _end_of(candles: Candles) -> int:
+    return int(candles.t[-1]) + MINUTE_MS if candles.size else 0
 
 
 def evaluate(request: Request) -> Result:
@@ -128,7 +170,7 @@ def _summary(request: Request, trades: Trades, days: int) -> SpanSummary:
 
 
 def _coverage(request: Request, start_ms: int, expected: int) -> float:
-    """Return the share of a span's open-session minutes that have a candle; 0 where no session is expected."""
+    """Return the share of a span's minutes that close in a session and have a candle; 0 where none is expected."""
     first = int(np.searchsorted(request.candles.t, start_ms))
     seen = int(np.count_nonzero(request.session_open[first:]))
     return min(1.0, seen / expected) if expected else 0.0

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from hotbandd.core.candle_json import Decoded, decode_rows, is_oanda
+from hotbandd.core.candle_json import UNREADABLE, Decoded, decode_rows, is_oanda
 from hotbandd.core.candles import Candles, Checked, Floats, check, empty, of_any
 from hotbandd.errors import CandleInputError
 
@@ -104,7 +104,7 @@ def _json_rows(data: bytes, name: str) -> Sequence[msgspec.Raw | bytes]:
         if _is_row(data.split(b"\n", 1)[0]):
             return [line for line in data.splitlines() if line.strip()]
         body = msgspec.json.decode(data, type=_Body)
-    except msgspec.DecodeError as fault:
+    except UNREADABLE as fault:
         raise CandleInputError(f"{name} is not JSON with candles ({fault}).") from fault
     if body.granularity != "M1":
         raise CandleInputError(f"{name} holds {body.granularity} candles; give one-minute candles (M1).")
@@ -114,7 +114,7 @@ def _json_rows(data: bytes, name: str) -> Sequence[msgspec.Raw | bytes]:
 def _is_row(line: bytes) -> bool:
     try:
         fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return "candles" not in fields
 

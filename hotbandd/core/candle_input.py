@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from hotbandd.core.candles import MINUTE_MS, Candles, Mask, of_columns
+from hotbandd.core.candles import MINUTE_MS, Candles, of_columns
 from hotbandd.errors import CandleInputError
 
 _FIELDS = ("t", "o", "h", "l", "c", "v")
@@ -26,7 +26,7 @@ def parse(data: bytes | str) -> Candles:
     rows = document.get("candles") if isinstance(document, dict) else document
     if not isinstance(rows, list):
         raise CandleInputError('Candles come as a list, or as {"candles": [...]} around one.')
-    values = [_row(number, row) for number, row in enumerate(rows)]
+    values = [_row(number, row) for number, row in enumerate(rows, start=1)]
     table = np.array([value[1:] for value in values], dtype=np.float64).reshape(len(values), len(_FIELDS) - 1)
     t = np.array([value[0] for value in values], dtype=np.int64)
     return of_columns(t, *(np.ascontiguousarray(column) for column in table.T))
@@ -52,7 +52,7 @@ def require_strict(candles: Candles) -> None:
     Stamps ascend strictly, prices are positive, and every field is finite.
     """
     prices = np.stack(candles[1:5])
-    faults: dict[str, Mask] = {
+    faults: dict[str, Any] = {
         "holds a value that is not finite": ~np.isfinite(np.stack(candles[1:6])).all(axis=0),
         "holds a price that is not positive": (prices <= 0.0).any(axis=0),
         "comes before, or again with, the stamp of the row above": np.concatenate(
@@ -61,4 +61,4 @@ def require_strict(candles: Candles) -> None:
     }
     for fault, mask in faults.items():
         if mask.any():
-            raise CandleInputError(f"Row {int(np.argmax(mask))} {fault}.")
+            raise CandleInputError(f"Row {int(np.argmax(mask)) + 1} {fault}.")

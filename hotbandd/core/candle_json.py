@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from hotbandd.core.candles import Candles
 
+UNREADABLE = (msgspec.DecodeError, RecursionError)  # the latter for brackets nested without end
 _UNKNOWN = float("nan")
 
 Columns = tuple[int, float, float, float, float, float, float, float]
@@ -77,7 +78,7 @@ def decode_rows(rows: Iterable[msgspec.Raw | bytes], *, oanda: bool) -> Decoded:
     for position, row in enumerate(rows):
         try:
             columns, complete = parse(row)
-        except (msgspec.DecodeError, OverflowError) as fault:
+        except (*UNREADABLE, OverflowError) as fault:
             faults[position] = str(fault)
             continue
         if complete:

@@ -126,9 +126,7 @@ def guard(metrics: MetricColumns, bounds: Bounds) -> documents.Guard:
     )
 
 
-def points(
-    series: Series, start: int, family: Family, *, precision: int, levels: int
-) -> list[documents.ManifoldPoint]:
+def points(series: Series, start: int, family: Family, *, precision: int, levels: int) -> list[documents.ManifoldPoint]:
     """Return the history points of the measured candles from index ``start`` on."""
     chosen = _measured(series, start)
     metrics = MetricColumns(*(column[chosen] for column in series.metrics))
@@ -221,7 +219,7 @@ def _structure(candles: Candles, metrics: MetricColumns) -> documents.Structure:
 
 def _repetition(candles: Candles, names: Sequence[str]) -> documents.Repetition:
     last = occurrences(names, (candles.t + MINUTE_MS).tolist(), HOUR_MIN)[-1]
-    return documents.Repetition(signature=names[-1], count_1h=last.count, first_seen_ms=last.first_ms)
+    return documents.Repetition(signature=names[-1], count_1h=last.times, first_seen_ms=last.first_ms)
 
 
 def _gap(candles: Candles) -> float | None:

@@ -1,7 +1,8 @@
 """The whole manifold document of a run over candles: every signal, the last metrics, the coefficients.
 
 Profile ``strict`` measures windows of 128 at every candle, stamped at the close of their newest one. Profile ``native`` repeats the
-original's generator: short input takes shorter windows, long input only its last 512 bits in steps, and a signal bears the stamp of its oldest candle.
+original's generator: short input takes shorter windows, of long input only the last 512 bits count, in steps, and a signal bears the
+stamp of its oldest candle.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Run(NamedTuple):
     sigma_eff: float
 
 
-def run_document(
+def run_document(  # noqa: PLR0913  the options of the command
     candles: Candles,
     instrument: str,
     *,
@@ -60,7 +61,9 @@ def run_document(
     """
     if profile == "native":
         if family != "native":
-            raise UsageError("The native profile measures the native family only; leave the kernel out, or choose strict.")
+            raise UsageError(
+                "The native profile measures the native family only; leave the kernel out, or choose strict."
+            )
         precision, lookback_min = min(max(precision, 0), 6), min(max(lookback_min, 1), COEFF_WINDOW)
         run = _native_run(candles, every_window=every_window)
     else:
@@ -157,7 +160,7 @@ def _signal(
         "state": state_of(family, rupture),
         "metrics": metrics,
         "coeffs": {"lambda_hazard": rupture},
-        "repetition": {"signature": name, "count_1h": occurrence.count, "first_seen_ms": occurrence.first_ms},
+        "repetition": {"signature": name, "count_1h": occurrence.times, "first_seen_ms": occurrence.first_ms},
         **{key: value for key, value in metrics.items() if key not in _NESTED_ONLY},
         "lambda_hazard": rupture,
     }

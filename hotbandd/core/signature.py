@@ -62,7 +62,7 @@ def _steps(family: Family, metrics: Measured, precision: float, levels: int) -> 
 class Occurrence(NamedTuple):
     """How often a signature occurred up to a row, itself included, and the oldest stamp of those, ms."""
 
-    count: int
+    times: int
     first_ms: int
 
 

@@ -172,7 +172,8 @@ def spread_cost_bps(candles: Candles, start_ms: int) -> float | None:
 class Setup:
     """What a back-test depends on besides its parameters, from the settings.
 
-    ``windows`` is the canonical text of the session overrides, empty without them; ``costs`` the costs set per instrument.
+    ``windows`` is the canonical text of the session overrides, empty without them; ``costs`` the costs set per
+    instrument; ``rules`` the accepted strategies.
     """
 
     kernel: str
@@ -182,6 +183,7 @@ class Setup:
     windows: str = ""
     costs: Mapping[str, float] = field(default_factory=dict)
     cost_from_spread: bool = False
+    rules: Mapping[str, Direction] = field(default_factory=lambda: BUILT_IN)
 
     def cost(self, instrument: str, params: Params, candles: Candles, start_ms: int) -> float:
         """Return a run's cost in basis points.

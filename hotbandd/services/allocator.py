@@ -13,8 +13,8 @@ from hotbandd.core.allocation import Decision, Reason, Situation
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, Weights
 from hotbandd.errors import CorruptPayloadError
-from hotbandd.ports import Clock, Lease, Store, Telemetry
-from hotbandd.services.leader import Leadership
+from hotbandd.ports import Lease
+from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
 
 log = structlog.get_logger()
@@ -43,21 +43,13 @@ class Allocator:
     rank = 2
     deadline_sec = 60.0
 
-    def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        leadership: Leadership,
-        telemetry: Telemetry,
-        rules: AllocatorRules,
-        first: Callable[[int], Awaitable[None]],
-    ) -> None:
+    def __init__(self, context: Context, rules: AllocatorRules, first: Callable[[int], Awaitable[None]]) -> None:
         self.rules = rules
         self._first = first
-        self._store = store
-        self._clock = clock
-        self._leadership = leadership
-        self._telemetry = telemetry
+        self._store = context.store
+        self._clock = context.clock
+        self._leadership = context.leadership
+        self._telemetry = context.telemetry
         self._highest_epoch = 0
 
     def first_after(self, now_ms: int) -> int:

@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 import anyio
 import msgspec
+import numpy as np
 import structlog
 
 from hotbandd.core import backtest, floors, gates, manifold, repetition, schedule, strategy
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
+from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.gates import Reason, Verdict
-from hotbandd.core.sessions import Calendar
 from hotbandd.errors import CorruptPayloadError, HotbandError
-from hotbandd.ports import Clock, Compute, Evaluation, Lease, Store, Telemetry
-from hotbandd.services.leader import Leadership
+from hotbandd.ports import Evaluation, Lease
+from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
-from hotbandd.services.market import Market
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class EvaluatorRules:
     setup: strategy.Setup
     default_setup: strategy.Setup
     directions: Mapping[str, strategy.Direction]
-    bounds: manifold.Bounds
+    bounds: EntryBounds
     family: manifold.Family
     precision: int
     levels: int
@@ -69,32 +69,21 @@ class Evaluator:
     name = "evaluator"
     rank = 1
 
-    def __init__(
-        self,
-        market: Market,
-        store: Store,
-        compute: Compute,
-        clock: Clock,
-        leadership: Leadership,
-        telemetry: Telemetry,
-        calendar: Calendar,
-        rules: EvaluatorRules,
-    ) -> None:
+    def __init__(self, context: Context, rules: EvaluatorRules) -> None:
         self.rules = rules
-        self._market = market
-        self._store = store
-        self._compute = compute
-        self._clock = clock
-        self._leadership = leadership
-        self._telemetry = telemetry
-        self._calendar = calendar
+        self._market = context.market
+        self._store = context.store
+        self._compute = context.compute
+        self._leadership = context.leadership
+        self._telemetry = context.telemetry
+        self._calendar = context.calendar
         self._epoch = -1
         self._slot = 0
         self._stepped = anyio.Event()
         self._states: dict[str, GateState] = {}
         self._verdicts: dict[str, Verdict] = {}
         self._points: dict[tuple[str, str], list[EvaluationPoint]] = {}
-        self.deadline_sec = max(60.0, rules.interval_sec / clock.speed)
+        self.deadline_sec = max(60.0, rules.interval_sec / context.clock.speed)
 
     def first_after(self, now_ms: int) -> int:
         """Return the moment after which the first step is due: the latest past slot's."""
@@ -102,11 +91,14 @@ class Evaluator:
         return min(now_ms, schedule.due_at(slot, self.rules.lag_sec)) - 1
 
     def next_due(self, now_ms: int) -> Due:
-        """Return the next slot or session boundary, whichever comes first."""
-        slot = schedule.due_slot(now_ms, self.rules.interval_sec, self.rules.lag_sec) + self.rules.interval_sec * 1000
-        wake = schedule.due_at(slot, self.rules.lag_sec)
-        boundary = self._calendar.next_boundary(self._market.pairs, now_ms, self.rules.gate.exit_minutes)
-        return Due(boundary, boundary, stepping=False) if boundary < wake else Due(slot, wake)
+        """Return the next slot or session boundary, whichever comes first; both run after the decision lag."""
+        rules = self.rules
+        last = schedule.due_slot(now_ms, rules.interval_sec, rules.lag_sec)
+        slot = last + rules.interval_sec * 1000
+        reached = now_ms - (schedule.due_at(slot, rules.lag_sec) - slot)
+        boundary = self._calendar.next_boundary(self._market.pairs, reached, rules.gate.exit_minutes)
+        moment = min(slot, boundary)
+        return Due(moment, schedule.due_at(moment, rules.lag_sec), stepping=moment == slot)
 
     async def step(self, due: Due) -> None:
         """Evaluate a slot, or lay the overlays of a boundary over the last one."""
@@ -304,8 +296,10 @@ class Evaluator:
         return gates.overlays(pair, moment, self._calendar, rules.gate, manifold_ts=newest, repeated=repeated)
 
     def _guard(self, pair: str, moment: int) -> Guard | None:
-        stamps, metrics = self._market.series[pair].recent(moment, self.rules.lookback_min)
-        return manifold.guard(metrics, self.rules.bounds) if stamps.size else None
+        candles, metrics = self._market.series[pair].until(moment)
+        if not candles.size or not np.isfinite(metrics.hazard[-1]):
+            return None
+        return manifold.guard(metrics, self.rules.bounds.at_newest(candles.t, metrics))
 
 
 def _seq(moment: int, *, stepping: bool) -> int:

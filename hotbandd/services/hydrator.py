@@ -10,12 +10,12 @@ import structlog
 
 from hotbandd.core import manifold
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.series import Series
-from hotbandd.ports import Clock, Compute, Lease, ManifoldUpdate, Store, Telemetry
+from hotbandd.ports import Lease, ManifoldUpdate
+from hotbandd.services.context import Context
 from hotbandd.services.intake import Intake
-from hotbandd.services.leader import Leadership
 from hotbandd.services.loop import Due
-from hotbandd.services.market import Market
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class HydratorRules:
     family: manifold.Family
     precision: int
     levels: int
-    bounds: manifold.Bounds
+    bounds: EntryBounds
 
 
 class Hydrator:
@@ -41,39 +41,29 @@ class Hydrator:
     name = "hydrator"
     rank = 0
 
-    def __init__(
-        self,
-        market: Market,
-        intake: Intake,
-        store: Store,
-        compute: Compute,
-        clock: Clock,
-        leadership: Leadership,
-        telemetry: Telemetry,
-        rules: HydratorRules,
-    ) -> None:
-        self._market = market
+    def __init__(self, context: Context, intake: Intake, rules: HydratorRules) -> None:
+        self.rules = rules
+        self._market = context.market
         self._intake = intake
-        self._store = store
-        self._compute = compute
-        self._clock = clock
-        self._leadership = leadership
-        self._telemetry = telemetry
-        self._rules = rules
+        self._store = context.store
+        self._compute = context.compute
+        self._clock = context.clock
+        self._leadership = context.leadership
+        self._telemetry = context.telemetry
         self._epoch = -1
         self._published: dict[str, int] = {}
-        self.deadline_sec = max(60.0, 3 * rules.interval_sec / clock.speed)
+        self.deadline_sec = max(60.0, 3 * rules.interval_sec / context.clock.speed)
 
     def next_due(self, now_ms: int) -> Due:
         """Return the next step: multiples of the interval, off the slots by at most half a decision lag."""
-        step = int(self._rules.interval_sec * 1000)
-        offset = int(min(self._rules.interval_sec, self._rules.lag_sec) * 500)
+        step = int(self.rules.interval_sec * 1000)
+        offset = int(min(self.rules.interval_sec, self.rules.lag_sec) * 500)
         moment = ((now_ms - offset) // step + 1) * step + offset
         return Due(moment, moment)
 
     def first_after(self, now_ms: int) -> int:
         """Return the moment after which the first step is due: at once."""
-        return now_ms - int(self._rules.interval_sec * 1000)
+        return now_ms - int(self.rules.interval_sec * 1000)
 
     async def step(self, due: Due) -> None:
         """Take in what closed since the last step, and publish; then go on with the history while there is time."""
@@ -107,9 +97,9 @@ class Hydrator:
     async def _measure_some(self, series: list[Series]) -> None:
         began = time.perf_counter()
         pending = [manifold.pending(one) for one in series]
-        structures = await self._compute.run(manifold.structures_of, self._rules.family, pending)
+        structures = await self._compute.run(manifold.structures_of, self.rules.family, pending)
         for one, structure in zip(series, structures, strict=True):
-            manifold.complete(one, structure, self._rules.family)
+            manifold.complete(one, structure, self.rules.family)
         self._telemetry.kernel(time.perf_counter() - began)
 
     async def _publish(self, lease: Lease) -> None:
@@ -120,12 +110,12 @@ class Hydrator:
                 await self._publish_one(lease, pair, series)
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
-        rules = self._rules
+        rules = self.rules
         document = manifold.document(
             series,
             pair,
             rules.family,
-            rules.bounds,
+            rules.bounds.at_newest(series.candles.t, series.metrics),
             precision=rules.precision,
             levels=rules.levels,
             source=rules.source,

@@ -11,10 +11,9 @@ import structlog
 from hotbandd.core import candles as columns
 from hotbandd.core.backfill import missing_ranges
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
-from hotbandd.core.sessions import Calendar
 from hotbandd.errors import InputError, RefusedError, SourceUnreachableError
-from hotbandd.ports import CandleSource, Store, Telemetry
-from hotbandd.services.market import Market
+from hotbandd.ports import CandleSource
+from hotbandd.services.context import Context
 
 log = structlog.get_logger()
 
@@ -37,22 +36,14 @@ class _Backlog:
 class Intake:
     """Fetches what is missing. A fault of one instrument is counted, and leaves the others alone."""
 
-    def __init__(
-        self,
-        market: Market,
-        source: CandleSource,
-        store: Store,
-        telemetry: Telemetry,
-        calendar: Calendar,
-        hot_days: int,
-    ) -> None:
-        self._market = market
+    def __init__(self, context: Context, source: CandleSource, hot_days: int) -> None:
+        self._market = context.market
         self._source = source
-        self._store = store
-        self._telemetry = telemetry
-        self._calendar = calendar
+        self._store = context.store
+        self._telemetry = context.telemetry
+        self._calendar = context.calendar
         self._hot_ms = hot_days * DAY_MS
-        self._backlogs = {pair: _Backlog() for pair in market.pairs}
+        self._backlogs = {pair: _Backlog() for pair in context.market.pairs}
 
     async def restore(self, now: int) -> None:
         """Read the stored history, and plan what of it has to be fetched."""

@@ -9,13 +9,13 @@ from hotbandd.errors import UsageError
 
 DEFAULT_PAIRS: Final = ("EUR_USD", "USD_JPY", "GBP_USD", "EUR_JPY", "USD_CAD", "NZD_USD", "AUD_USD", "USD_CHF")
 
-_INSTRUMENT: Final = re.compile(r"[A-Z0-9]{2,12}_[A-Z0-9]{2,12}")
+INSTRUMENT: Final = re.compile(r"[A-Z0-9]{2,12}_[A-Z0-9]{2,12}")
 
 
 def instrument(text: str) -> str:
     """Return the name of an instrument as it is; it becomes part of keys and paths. Raises UsageError."""
-    if not _INSTRUMENT.fullmatch(text):
-        raise UsageError(f"{text[:40]!r} is not an instrument; write it like EUR_USD.")
+    if not INSTRUMENT.fullmatch(text):
+        raise UsageError(f"{text[:40]!r} is not an instrument, such as EUR_USD.")
     return text
 
 

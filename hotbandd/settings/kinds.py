@@ -17,6 +17,7 @@ from hotbandd.settings.instruments import instrument, parse_pairs
 from hotbandd.settings.secret import Secret, masked_url
 
 T = TypeVar("T")
+Word = TypeVar("Word", bound=str)
 Threshold = float | str
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
@@ -101,13 +102,12 @@ def flag() -> Kind[bool]:
     return Kind("0 or 1", parse, lambda value: "1" if value else "0")
 
 
-def choice(*words: str) -> Kind[str]:
+def choice(*words: Word) -> Kind[Word]:
     """Accept one of some words, in either case."""
 
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            _refuse(text)
-        return text.lower()
+    def parse(text: str) -> Word:
+        found = next((word for word in words if word == text.lower()), None)
+        return _refuse(text) if found is None else found
 
     return Kind(" or ".join(words), parse)
 
@@ -135,6 +135,21 @@ def text(accepts: str, pattern: re.Pattern[str] | None = None) -> Kind[str]:
     return Kind(accepts, parse)
 
 
+def path() -> Kind[str]:
+    """Accept the path of a file or directory."""
+    return text("a path", re.compile(r"[^\0]+"))
+
+
+def account_id() -> Kind[str]:
+    """Accept the identifier of an OANDA account; it becomes part of a URL."""
+    return text("an account such as 101-004-1234567-001", re.compile(r"[A-Za-z0-9-]+"))
+
+
+def granularity() -> Kind[str]:
+    """Accept the one granularity that the kernels are made for."""
+    return text("M1", re.compile("M1"))
+
+
 def strategy() -> Kind[str]:
     """Accept the name of a strategy; whether there is one of that name, the strategies know."""
     return text("the name of a strategy, such as combined", _STRATEGY)
@@ -142,7 +157,10 @@ def strategy() -> Kind[str]:
 
 def source() -> Kind[str]:
     """Accept the name of a candle source."""
-    return text("oanda, simulated, or replay: with a directory, as in replay:/srv/candles", re.compile(r"oanda|simulated|replay:\S.*"))
+    return text(
+        "oanda, simulated, or replay: with a directory, as in replay:/srv/candles",
+        re.compile(r"oanda|simulated|replay:\S.*"),
+    )
 
 
 def address() -> Kind[str]:

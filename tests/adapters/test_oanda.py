@@ -18,16 +18,19 @@ from hotbandd.errors import RefusedError, SourceUnreachableError
 from tests.fake_oanda import ACCOUNT, TOKEN, FakeOanda, Fault, fake_oanda
 
 START = 1_735_689_600_000
-QUICK = Limits(retry_first_sec=0.01, retry_max_sec=0.05, deadline_sec=5.0, new_connections_per_sec=1000.0, body_bytes=2_000_000)
+QUICK = Limits(
+    retry_first_sec=0.01, retry_max_sec=0.05, deadline_sec=5.0, new_connections_per_sec=1000.0, body_bytes=2_000_000
+)
 PASSING = [Fault.THROTTLED, Fault.UNAVAILABLE, Fault.CLOSE, Fault.CUT_BODY, Fault.TRUNCATED_JSON, Fault.GARBAGE]
-PASSING += [Fault.OVERSIZED, Fault.OTHER_INSTRUMENT]
+PASSING += [Fault.OVERSIZED, Fault.DEPTH_BOMB, Fault.OTHER_INSTRUMENT]
 
 
 def walk(minutes: int) -> Candles:
     close = np.round(1.1 + 1e-4 * np.sin(np.arange(minutes) / 9.0), 5)
     volume = 1.0 + np.arange(minutes) % 50
     t = START + MINUTE_MS * np.arange(minutes, dtype=np.int64)
-    return of_columns(t, close, close + 1e-5, close - 1e-5, close, volume, close - 1e-5, close + 1e-5)
+    above, below = np.round(close + 1e-5, 5), np.round(close - 1e-5, 5)
+    return of_columns(t, close, above, below, close, volume, below, above)
 
 
 @dataclass
@@ -45,7 +48,9 @@ class Feed:
 
 
 @asynccontextmanager
-async def feed(minutes: int, *, now: int | None = None, limits: Limits = QUICK, page_minutes: int = 5000) -> AsyncIterator[Feed]:
+async def feed(
+    minutes: int, *, now: int | None = None, limits: Limits = QUICK, page_minutes: int = 5000
+) -> AsyncIterator[Feed]:
     outcomes: Counter[str] = Counter()
     now = START + minutes * MINUTE_MS if now is None else now
     async with fake_oanda({"EUR_USD": walk(minutes)}, now) as server:
@@ -128,7 +133,9 @@ async def test_a_retry_after_beyond_the_bound_is_left_to_the_next_cycle() -> Non
         (Fault.INCOMPLETE_TAIL, "incomplete", [49]),
     ],
 )
-async def test_a_bad_candle_is_left_out_and_counted_by_its_reason(fault: Fault, reason: str, lost: range | list[int]) -> None:
+async def test_a_bad_candle_is_left_out_and_counted_by_its_reason(
+    fault: Fault, reason: str, lost: range | list[int]
+) -> None:
     async with feed(50) as f:
         f.server.misbehave(fault)
         got = await f.get(START, START + 50 * MINUTE_MS)

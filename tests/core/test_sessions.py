@@ -160,7 +160,7 @@ def test_the_week_cuts_a_session_at_both_ends():
     assert OPEN.closes_at("AUD_USD", ms("2025-06-06T20:59")) == ms("2025-06-06T21:00")
     winter = OPEN.openings("AUD_NZD", ms("2025-01-03"), ms("2025-01-06T12:00"))
     assert shown(winter) == [
-        "Thu 02 22:00 - Fri 03 04:00",
+        "Thu 02 20:00 - Fri 03 04:00",
         "Fri 03 20:00 - Fri 03 22:00",
         "Sun 05 22:00 - Mon 06 04:00",
     ]

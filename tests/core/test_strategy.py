@@ -154,7 +154,9 @@ def naive_percentiles(percent: float, t: Ints, values: Floats) -> list[float]:
     for opened in t.tolist():
         midnight = (opened + MINUTE_MS) // DAY_MS * DAY_MS
         known = [
-            (c, v) for c, v in zip((t + MINUTE_MS).tolist(), values.tolist(), strict=True) if v == v and c <= midnight
+            (c, v)
+            for c, v in zip((t + MINUTE_MS).tolist(), values.tolist(), strict=True)
+            if not math.isnan(v) and c <= midnight
         ]
         old_enough = any(c <= midnight - 30 * DAY_MS for c, _ in known)
         window = [v for c, v in known if c > midnight - 30 * DAY_MS]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
@@ -26,14 +26,12 @@ def test_every_window_measures_as_its_naive_twin(bars):
     assert of_closes(bars.close) == pytest.approx(np.array(twins), abs=2e-9)
 
 
-@given(walks(65, 90), st.sampled_from([8, 16, 40, 64]))
+@given(walks(65, 90), st.sampled_from([16, 40, 64]))
 @settings(deadline=None, max_examples=40)
 def test_other_windows_measure_as_their_naive_twin(bars, m):
-    assume(np.count_nonzero(np.diff(bars.close)) > 0)
     result = np.stack(calibrated.structure(bars.close, m), axis=1)
-    twins = [naive.calibrated(bars.close[i : i + m + 1].tolist()) for i in range(len(result)) ]
-    enough = [np.count_nonzero(np.diff(bars.close[i : i + m + 1])) >= 3 for i in range(len(result))]
-    assert result[enough] == pytest.approx(np.array(twins)[enough], abs=1e-9)
+    twins = [naive.calibrated(bars.close[i : i + m + 1].tolist()) for i in range(len(result))]
+    assert result == pytest.approx(np.array(twins), abs=1e-9)
 
 
 @given(walks(129, 300), st.sampled_from([0.001, 0.5, 3.0, 117.0, 1e6]))
@@ -94,7 +92,7 @@ def test_signs_drawn_by_a_coin_are_random_and_a_pattern_is_not():
     assert patterned < 0.01
 
 
-@pytest.mark.parametrize("m", [0, 12, 256])
+@pytest.mark.parametrize("m", [0, 8, 20, 256])
 def test_a_window_that_cannot_be_cut_into_eight_or_counted_is_refused(m):
     with pytest.raises(ValueError, match="multiple of 8"):
         calibrated.structure(np.ones(300), m)
@@ -116,7 +114,7 @@ def test_on_driftless_walks_each_metric_is_about_uniform():
         for name, column in metrics._asdict().items()
     }
     assert far["coherence"] < 0.03
-    assert far["stability"] < 0.04
+    assert far["stability"] < 0.06
     assert far["entropy"] < 0.03
     assert far["rupture"] < 0.13
 
@@ -152,4 +150,6 @@ def test_recorded_windows_measure_as_their_naive_twins(shared_data):
 
 def test_walks_of_the_tests_hold_still_and_moving_windows():
     """The strategy above reaches both sides of the rule of movement."""
-    assert np.count_nonzero(np.diff(walk(1, 129, still=0.95).close)) < 32 <= np.count_nonzero(np.diff(walk(1, 129).close))
+    assert (
+        np.count_nonzero(np.diff(walk(1, 129, still=0.95).close)) < 32 <= np.count_nonzero(np.diff(walk(1, 129).close))
+    )

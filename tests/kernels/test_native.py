@@ -15,7 +15,12 @@ from tests.kernels.market import walks
 
 bit_lists = st.one_of(
     st.lists(st.integers(0, 1), min_size=2, max_size=150),
-    st.builds(lambda bit, n, at: [bit ^ (i == at) for i in range(n)], st.integers(0, 1), st.integers(2, 150), st.integers(0, 149)),
+    st.builds(
+        lambda bit, n, at: [bit ^ (i == at) for i in range(n)],
+        st.integers(0, 1),
+        st.integers(2, 150),
+        st.integers(0, 149),
+    ),
 )
 
 

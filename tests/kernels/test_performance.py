@@ -31,16 +31,13 @@ def naive(ret: list[float]) -> dict[str, float]:
         streak = streak + 1 if x < 0 else 0
         longest = max(longest, streak)
     profit, loss = sum(x for x in ret if x > 0), -sum(x for x in ret if x < 0)
-    if drawdown > 0:
-        calmar = min(100.0, max(-100.0, equity / drawdown))
-    else:
-        calmar = 100.0 if equity > 0 else 0.0
+    ratio = equity / drawdown if drawdown > 0 else math.inf if equity > 0 else 0.0
     return {
         "trades": len(ret),
         "win_rate": sum(x > 0 for x in ret) / len(ret) if ret else 0.0,
         "pnl_total": equity,
         "max_drawdown": drawdown,
-        "calmar": calmar,
+        "calmar": min(100.0, max(-100.0, ratio)),
         "profit_factor": min(1000.0, profit / loss) if loss else (1000.0 if profit else 0.0),
         "avg_hold_min": 30.0 if ret else 0.0,
         "exposure": len(ret) * 30 / (14 * 1440),

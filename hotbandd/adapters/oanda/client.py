@@ -14,6 +14,7 @@ import msgspec
 import stamina
 
 from hotbandd.adapters.oanda.pacing import Pacer
+from hotbandd.core.candle_json import UNREADABLE
 from hotbandd.errors import RefusedError, SourceUnreachableError
 
 T = TypeVar("T")
@@ -159,7 +160,7 @@ def _answer(response: _Response, decode: Callable[[bytes], T]) -> T:
     if response.status == HTTPStatus.OK:
         try:
             return decode(response.body)
-        except msgspec.DecodeError as fault:
+        except UNREADABLE as fault:
             raise _RetriableError("garbage", f"unreadable JSON: {fault}") from fault
     if response.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise _RetriableError("throttled", "too many requests", _seconds(response.headers.get("Retry-After")))
@@ -183,7 +184,7 @@ def _refusal(response: _Response) -> Exception:
 def _message(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Fault).errorMessage[:200]
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""
 
 

@@ -27,7 +27,7 @@ def translated(error: Exception, place: str, key: str) -> HotbandError:
     """
     text = str(error)
     word = text.partition(" ")[0]
-    if isinstance(error, _REFUSED):
+    if isinstance(error, _REFUSED) or isinstance(error.__cause__, _REFUSED):  # the cause where a new connection fails
         return RefusedError(f"Valkey at {place} refuses access ({text}); check the user and password in VALKEY_URL.")
     if word == "WRONGTYPE":
         return CorruptPayloadError(key, "another type of key")

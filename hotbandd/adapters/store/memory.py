@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -90,7 +91,7 @@ class MemoryBackend:
         self._sets: dict[str, SortedSet] = {}
         self._ends: dict[str, int] = {}
         self._ending: list[tuple[int, str]] = []
-        self._lease_end = 0.0
+        self._lease_end = math.inf
         self._subscribers: list[tuple[frozenset[str], MemoryObjectSendStream[tuple[str, bytes]]]] = []
 
     async def ping(self) -> None:

@@ -1,0 +1,231 @@
+"""What each address answers. ``ENDPOINTS`` is the one list of them, for routing and for ``/openapi.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hotbandd.adapters.http import requests
+from hotbandd.adapters.http.answers import answer, content, nothing_yet
+from hotbandd.adapters.http.state import HttpState
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candle, Candles, concatenate
+from hotbandd.core.documents import AllocatorStatus, Coefficients, GatesBlob, Manifold, Weights
+
+Handler = Callable[[HttpState, Request], Awaitable[Response]]
+LOOK_BACK_MS: Final = (4 * DAY_MS, 14 * DAY_MS, 90 * DAY_MS)
+"""How far to look for more candles beyond the minutes asked for, step by step: a weekend, holidays, an outage."""
+
+
+class Manifolds(msgspec.Struct):
+    """Newest manifolds by instrument, and the instruments without one."""
+
+    ts: int
+    manifolds: dict[str, Manifold]
+    missing: list[str]
+
+
+class CoefficientsAt(Coefficients, frozen=True, kw_only=True):
+    """Coefficients, and the moment that they are of."""
+
+    ts: int
+
+
+class CoefficientsList(msgspec.Struct):
+    """Newest coefficients by instrument, and the instruments without any."""
+
+    ts: int
+    coeffs: dict[str, CoefficientsAt]
+    missing: list[str]
+
+
+class CandleList(msgspec.Struct):
+    """The newest candles, ascending."""
+
+    instrument: str
+    granularity: str
+    candles: list[Candle]
+
+
+class AllocationStatus(msgspec.Struct):
+    """The allocator's last status and the published weights; ``ts`` is the newer document's."""
+
+    ts: int
+    status: AllocatorStatus | None
+    weights: Weights | None
+
+
+class KillSwitch(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether the kill switch is engaged; a missing one counts as engaged."""
+
+    kill_switch: bool
+
+
+class Endpoint(NamedTuple):
+    """One address: its handler, the schemas that its answer has one of (none: text), and its query fields (True: required)."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    results: tuple[Any, ...] = ()
+    fields: Mapping[str, bool] = {}
+    body: Any = None
+
+
+async def metrics(state: HttpState, request: Request) -> Response:
+    """Answer with the metrics."""
+    requests.parameters(request)
+    return content(state.metrics(), CONTENT_TYPE_LATEST)
+
+
+async def health(state: HttpState, request: Request) -> Response:
+    """Answer whether the process and its loops are alive."""
+    requests.parameters(request)
+    report = state.health()
+    return answer(report, 200 if report["healthy"] is True else 503)
+
+
+async def readiness(state: HttpState, request: Request) -> Response:
+    """Answer whether what is published can be relied on."""
+    requests.parameters(request)
+    report = state.readiness()
+    return answer(report, 200 if report["ready"] is True else 503)
+
+
+async def status(state: HttpState, request: Request) -> Response:
+    """Answer with what the daemon does."""
+    requests.parameters(request)
+    return answer(state.status())
+
+
+async def coherence(state: HttpState, request: Request) -> Response:
+    """Answer with one manifold, or with all."""
+    given = requests.parameters(request, optional=["instrument"])
+    if "instrument" not in given:
+        found = await _manifolds(state)
+        return answer(Manifolds(state.now(), found, _missing(state, found)))
+    name = requests.followed(given["instrument"], state.pairs)
+    document = await state.store.manifold(name)
+    if document is None:
+        raise nothing_yet(f"manifold of {name}")
+    return answer(document)
+
+
+async def coefficients(state: HttpState, request: Request) -> Response:
+    """Answer with the coefficients of all manifolds."""
+    requests.parameters(request)
+    found = await _manifolds(state)
+    coeffs = {name: CoefficientsAt(ts=each.ts, **msgspec.structs.asdict(each.coeffs)) for name, each in found.items()}
+    return answer(CoefficientsList(state.now(), coeffs, _missing(state, found)))
+
+
+async def candles(state: HttpState, request: Request) -> Response:
+    """Answer with the newest candles of an instrument."""
+    given = requests.parameters(request, required=["instrument", "count"])
+    name = requests.followed(given["instrument"], state.pairs)
+    found = await _newest(state, name, requests.count(given["count"]))
+    if not found.size:
+        raise nothing_yet(f"candle of {name}")
+    return answer(CandleList(name, state.granularity, list(found.rows())))
+
+
+async def gates(state: HttpState, request: Request) -> Response:
+    """Answer with the gates."""
+    requests.parameters(request)
+    blob = await state.store.gates_blob()
+    if blob is None:
+        raise nothing_yet("gates blob")
+    return answer(blob)
+
+
+async def allocation(state: HttpState, request: Request) -> Response:
+    """Answer with the allocator's status and the weights."""
+    requests.parameters(request)
+    last, weights = await state.store.allocator_status(), await state.store.weights()
+    stamps = [document.ts for document in (last, weights) if document]
+    if not stamps:
+        raise nothing_yet("allocation")
+    return answer(AllocationStatus(max(stamps), last, weights))
+
+
+async def kill_switch(state: HttpState, request: Request) -> Response:
+    """Answer whether the kill switch is engaged."""
+    requests.parameters(request)
+    return answer(KillSwitch(await state.store.kill_switch() is not False))
+
+
+async def set_kill_switch(state: HttpState, request: Request) -> Response:
+    """Engage or release the kill switch."""
+    requests.authorize(request, state.token)
+    requests.parameters(request)
+    wanted = await requests.body(request, KillSwitch)
+    await state.store.set_kill_switch(engaged=wanted.kill_switch)
+    return answer(wanted)
+
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/metrics", metrics, "Metrics in Prometheus' text format"),
+    Endpoint("GET", "/healthz", health, "Whether the process and every loop is alive", (dict[str, Any],)),
+    Endpoint(
+        "GET", "/readyz", readiness, "Whether data is fresh, Valkey answers and the leader is known", (dict[str, Any],)
+    ),
+    Endpoint("GET", "/status", status, "What the daemon does", (dict[str, Any],)),
+    Endpoint(
+        "GET",
+        "/api/coherence/status",
+        coherence,
+        "The newest manifold of an instrument, or of all",
+        (Manifold, Manifolds),
+        {"instrument": False},
+    ),
+    Endpoint(
+        "GET", "/api/manifold/coeffs", coefficients, "The newest coefficients of all instruments", (CoefficientsList,)
+    ),
+    Endpoint(
+        "GET",
+        "/api/candles",
+        candles,
+        f"The newest candles of an instrument, 1 to {requests.COUNT_MAX}",
+        (CandleList,),
+        {"instrument": True, "count": True},
+    ),
+    Endpoint("GET", "/api/rolling/gates", gates, "The gates", (GatesBlob,)),
+    Endpoint(
+        "GET", "/api/risk/allocation-status", allocation, "The allocator's status and the weights", (AllocationStatus,)
+    ),
+    Endpoint("GET", "/api/kill-switch", kill_switch, "Whether the kill switch is engaged", (KillSwitch,)),
+    Endpoint(
+        "POST", "/api/kill-switch", set_kill_switch, "Engage or release the kill switch", (KillSwitch,), {}, KillSwitch
+    ),
+)
+
+
+async def _manifolds(state: HttpState) -> dict[str, Manifold]:
+    """Return the manifolds that there are; 404 if there is none."""
+    found = {name: document for name in state.pairs if (document := await state.store.manifold(name))}
+    if not found:
+        raise nothing_yet("manifold")
+    return found
+
+
+def _missing(state: HttpState, found: Mapping[str, object]) -> list[str]:
+    return [name for name in state.pairs if name not in found]
+
+
+async def _newest(state: HttpState, name: str, wanted: int) -> Candles:
+    """Return the newest candles, looking further back only as far as they do not suffice."""
+    end = state.now()
+    start = end - wanted * MINUTE_MS
+    page = await state.store.candles(name, state.granularity, start, end)
+    found = page.candles
+    for step in LOOK_BACK_MS:
+        if found.size >= wanted:
+            break
+        older = await state.store.candles(name, state.granularity, start - step, start)
+        found, start = concatenate((older.candles, found)), start - step
+    return found.take(slice(max(0, found.size - wanted), found.size))

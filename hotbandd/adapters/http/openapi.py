@@ -1,0 +1,63 @@
+"""The description of the HTTP interface, made from the endpoints and their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from hotbandd.adapters.http.endpoints import Endpoint
+from hotbandd.adapters.http.requests import COUNT_MAX
+
+_ERROR: Final = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+_FIELDS: Final = {
+    "instrument": {"type": "string", "pattern": "^[A-Z0-9]{2,12}_[A-Z0-9]{2,12}$"},
+    "count": {"type": "integer", "minimum": 1, "maximum": COUNT_MAX},
+}
+
+
+def description(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
+    kinds = [kind for each in endpoints for kind in (*each.results, each.body) if kind is not None]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    schema = dict(zip(map(repr, kinds), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schema)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "hotband", "version": version("hotband")},
+        "paths": paths,
+        "components": {
+            "schemas": {**components, "Error": _ERROR},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
+    possible = [schema[repr(kind)] for kind in endpoint.results]
+    result = (
+        {"application/json": {"schema": possible[0] if len(possible) == 1 else {"anyOf": possible}}}
+        if possible
+        else {"text/plain": {"schema": {"type": "string"}}}
+    )
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "responses": {
+            "200": {"description": "As asked.", "content": result},
+            "default": {"description": "Not so; one sentence says why.", "content": error},
+        },
+    }
+    if endpoint.fields:
+        operation["parameters"] = [
+            {"name": name, "in": "query", "required": required, "schema": _FIELDS[name]}
+            for name, required in endpoint.fields.items()
+        ]
+    if endpoint.body is not None:
+        body = {"application/json": {"schema": schema[repr(endpoint.body)]}}
+        operation |= {"requestBody": {"required": True, "content": body}, "security": [{"token": []}]}
+    return operation

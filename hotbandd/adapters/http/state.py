@@ -1,0 +1,53 @@
+"""What the HTTP server asks of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from hotbandd.ports import Store
+from hotbandd.settings import Secret
+
+
+class HttpState(Protocol):
+    """The daemon, as its HTTP server sees it. All but the store answers at once, from memory."""
+
+    @property
+    def store(self) -> Store:
+        """The shared state."""
+        ...
+
+    @property
+    def pairs(self) -> Sequence[str]:
+        """The instruments that are followed."""
+        ...
+
+    @property
+    def granularity(self) -> str:
+        """The granularity of the candles."""
+        ...
+
+    @property
+    def token(self) -> Secret | None:
+        """The bearer token of what changes something; None: that is off."""
+        ...
+
+    def now(self) -> int:
+        """Return the moment by the daemon's clock, UTC epoch ms."""
+        ...
+
+    def health(self) -> Mapping[str, object]:
+        """Return whether the process and every loop is alive, as ``healthy``, and what there is to know of it."""
+        ...
+
+    def readiness(self) -> Mapping[str, object]:
+        """Return whether data is fresh, Valkey answers and the leader is known, as ``ready``, and what is amiss."""
+        ...
+
+    def status(self) -> Mapping[str, object]:
+        """Return what the daemon does, for people; no secrets."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        ...

@@ -1,0 +1,109 @@
+"""Logs: one line per event, for people on a terminal and as JSON elsewhere; secrets never in them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
+from typing import Any, Final, TextIO
+from urllib.parse import quote
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from hotbandd.settings import MASK
+
+QUIET: Final = ("httpx", "httpcore", "uvicorn", "asyncio", "redis")
+"""Libraries whose news below a warning is ours to tell, under names of our own."""
+
+Redact = Callable[[str], str]
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Our handler among the root logger's."""
+
+
+def configure(
+    level: str, log_format: str, *, interactive: bool, stream: TextIO | None = None, secrets: Iterable[str] = ()
+) -> None:
+    """Send structlog and the standard library's logging to a stream (default: stderr), as one format.
+
+    ``log_format`` is ``json``, ``console`` or ``auto``: console where ``interactive``. Calling it again replaces what was.
+    """
+    console = log_format == "console" or (log_format == "auto" and interactive)
+    number = logging.getLevelNamesMapping()[level.upper()]
+    handler = _Handler(stream or sys.stderr)
+    handler.setFormatter(_formatter(console=console, colors=interactive, redact=redactor(secrets)))
+    root = logging.getLogger()
+    root.handlers = [*(other for other in root.handlers if not isinstance(other, _Handler)), handler]
+    root.setLevel(number)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.raiseExceptions = False  # a line that cannot be written must not spill its arguments elsewhere
+    structlog.configure(
+        processors=[*_COMMON, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def redactor(secrets: Iterable[str]) -> Redact:
+    """Return a function that masks secrets in a text: as they are, and as URLs, JSON and ``repr`` write them."""
+    written = {form for secret in secrets if secret for form in _forms(secret)}
+    if not written:
+        return lambda text: text
+    pattern = re.compile("|".join(re.escape(form) for form in sorted(written, key=len, reverse=True)))
+    return lambda text: pattern.sub(MASK, text)
+
+
+def _forms(secret: str) -> Iterable[str]:
+    return secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]
+
+
+_COMMON: Final[list[Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+]
+
+
+def _formatter(*, console: bool, colors: bool, redact: Redact) -> logging.Formatter:
+    plain = structlog.dev.plain_traceback
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_COMMON,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _redaction(redact),
+            renderer,
+        ],
+    )
+
+
+def _redaction(redact: Redact) -> Processor:
+    """Return a processor that turns an event into plain values, and masks secrets in every text."""
+
+    def plain(value: Any) -> Any:
+        if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
+            return value
+        if isinstance(value, Mapping):
+            return {redact(str(key)): plain(member) for key, member in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [plain(member) for member in value]
+        return redact(str(value))
+
+    def process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {key: plain(value) for key, value in event.items()}
+
+    return process

@@ -1,0 +1,79 @@
+"""What the commands share: settings, logs, a store, and one way to run something asynchronous."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+import typer
+
+from hotbandd.errors import HotbandError, StoreUnreachableError
+from hotbandd.ports import Store
+from hotbandd.settings import Loaded, Settings, read_settings
+
+T = TypeVar("T")
+
+
+def settings(env_file: Path | None, *, source_needed: bool = False, level: str | None = None) -> Settings:
+    """Load the settings, set the logs up, and say what should be known. Raises SettingsError."""
+    from hotbandd.adapters import log
+
+    loaded = read_settings(env_file, source_needed=source_needed)
+    chosen = loaded.settings
+    log.configure(
+        level or chosen.log_level, chosen.log_format, interactive=sys.stderr.isatty(), secrets=chosen.secrets()
+    )
+    warn(loaded)
+    return chosen
+
+
+def warn(loaded: Loaded) -> None:
+    """Say what should be known about the settings."""
+    for warning in loaded.warnings:
+        typer.echo(f"hotbandd: {warning}", err=True)
+
+
+def run(main: Callable[[], Awaitable[T]]) -> T:
+    """Run something asynchronous on uvloop; of several errors at once, raise the first one of ours."""
+    try:
+        return anyio.run(main, backend_options={"use_uvloop": True})
+    except BaseExceptionGroup as group:
+        ours = _first(group)
+        if ours is None:
+            raise
+        raise ours from group
+
+
+def _first(group: BaseExceptionGroup[Any]) -> HotbandError | None:
+    for error in group.exceptions:
+        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, HotbandError):
+            return found
+    return None
+
+
+@asynccontextmanager
+async def store(chosen: Settings) -> AsyncIterator[Store]:
+    """Open the store of the settings; where it would be an embedded one, only one that runs already."""
+    from hotbandd import parts
+    from hotbandd.adapters.embedded_valkey import running
+    from hotbandd.adapters.store.valkey import open_valkey
+
+    url = chosen.valkey_url or await running(Path(chosen.home))
+    if url is None:
+        home = Path(chosen.home).absolute()
+        raise StoreUnreachableError(
+            f"No Valkey runs for {home}; start hotbandd run there, set HOTBAND_HOME to where it runs, or set VALKEY_URL."
+        )
+    async with open_valkey(url, parts.ages(chosen)) as opened:
+        yield opened
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    typer.echo(msgspec.json.encode(value))

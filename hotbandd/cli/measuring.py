@@ -1,0 +1,203 @@
+"""``hotbandd manifold`` and ``backtest``: kernels and strategy over a file, without a server."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hotbandd import parts
+from hotbandd.adapters.files import write_whole
+from hotbandd.cli import common
+from hotbandd.core import backtest as backtests
+from hotbandd.core import candle_input, manifold_run, strategy
+from hotbandd.core import manifold as manifolds
+from hotbandd.core.candle_files import read_candles
+from hotbandd.core.candles import MINUTE_MS, Candles
+from hotbandd.core.documents import Params
+from hotbandd.core.series import Series
+from hotbandd.errors import CandleInputError, UsageError
+from hotbandd.settings import Settings, instrument
+
+UNKNOWN = "UNKNOWN"  # as the original's generator names input that does not name itself
+LONGEST_FILE = 512 * 1024 * 1024
+NATIVE_PRECISION = 2
+
+
+def manifold(
+    source: str, output: str, *, name: str | None, profile: str, kernel: str | None, env_file: Path | None
+) -> None:
+    """Measure a file, and write its manifold document."""
+    settings = common.settings(env_file, level="warning")
+    if profile not in {"strict", "native"}:
+        raise UsageError(f"--profile must be strict or native, not {profile!r}.")
+    native = profile == "native"
+    if native and kernel == "calibrated":
+        raise UsageError("--profile native measures the native family; leave --kernel out, or choose --profile strict.")
+    family = _family("native" if native else kernel, settings)
+    data, place = _read(source), "standard input" if source == "-" else source
+    listed = data.lstrip()[:1] in (b"[", b"{") and _is_list(data)
+    candles = candle_input.parse(data) if listed else _candles(data, place)
+    document = manifold_run.run_document(
+        candles,
+        _named(name, source),
+        family=family,
+        profile=cast(Literal["strict", "native"], profile),
+        precision=NATIVE_PRECISION if native else settings.signature_precision,
+        levels=settings.signature_levels,
+        lookback_min=60,
+    )
+    encoded = msgspec.json.encode(document, order="sorted") + b"\n"
+    if output == "-":
+        sys.stdout.buffer.write(encoded)
+    else:
+        write_whole(Path(output), encoded)
+
+
+def backtest(
+    name: str, path: Path, *, days: int, param: list[str], kernel: str | None, as_json: bool, env_file: Path | None
+) -> None:
+    """Back-test a file strictly, and print its trades and figures."""
+    settings = common.settings(env_file, level="warning")
+    pair = instrument(name)
+    family = _family(kernel, settings)
+    if family != settings.kernel:
+        settings = replace(settings, kernel=family, auto_guard_enforce=strategy.ENFORCED[family])
+    settings = replace(settings, pairs=(pair,))
+    params = _params(parts.params(settings), param)
+    candles = _candles(_read(str(path)), str(path))
+    if not candles.size:
+        raise CandleInputError(f"{path} holds no usable candle.")
+    result = backtests.evaluate(_request(settings, pair, candles, params, days))
+    report = {
+        "instrument": pair,
+        "kernel": family,
+        "params": params,
+        "param_key": strategy.param_key(params, strategy.extras(pair, parts.setup(settings), parts.default_setup())),
+        "spans": result.spans,
+        "trades": backtests.trade_rows(result),
+    }
+    if as_json:
+        common.print_json(report)
+    else:
+        _show(report, result)
+
+
+def _request(settings: Settings, pair: str, candles: Candles, params: Params, days: int) -> backtests.Request:
+    calendar, setup = parts.calendar(settings), parts.setup(settings)
+    series = Series()
+    series.add(candles)
+    family = _family(None, settings)
+    manifolds.complete(series, manifolds.structure_of(family, candles), family)
+    end = series.newest + MINUTE_MS
+    masks = calendar.masks(pair, candles.t + MINUTE_MS, setup.exit_minutes)
+    spans = [span for span in backtests.SPANS if span <= days] or [days]
+    return backtests.Request(
+        candles=candles,
+        metrics=series.metrics,
+        session_open=masks.open,
+        session_exit=masks.exit,
+        params=params,
+        guards=setup.guards,
+        cost_bps=setup.cost(pair, params, candles, backtests.start_of(end, days)),
+        expected_minutes={span: calendar.open_minutes(pair, backtests.start_of(end, span), end) for span in spans},
+        days=days,
+    )
+
+
+def _params(base: Params, given: list[str]) -> Params:
+    """Overlay ``K=V`` words on parameters; misspelt names and values that do not fit are usage errors."""
+    values: dict[str, Any] = msgspec.structs.asdict(base)
+    for word in given:
+        key, equals, text = word.partition("=")
+        if not equals or key not in values:
+            raise UsageError(f"--param {word!r}: write K=V with K one of {', '.join(values)}.")
+        values[key] = _value(key, text)
+    try:
+        params = msgspec.convert(values, Params)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--param: {error}.") from error
+    if isinstance(params.c_min, str):
+        strategy.parse_threshold(params.c_min)
+    if params.strategy not in strategy.BUILT_IN:
+        raise UsageError(f"--param strategy: take one of {', '.join(sorted(strategy.BUILT_IN))}.")
+    return params
+
+
+def _value(key: str, text: str) -> Any:
+    if key in {"strategy"}:
+        return text
+    if text in {"off", "none"}:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _show(report: dict[str, Any], result: backtests.Result) -> None:
+    console = Console()
+    console.print(f"{report['instrument']}  {report['param_key']}  {len(report['trades'])} trades")
+    table = Table("days", "trades", "win rate", "pnl", "max drawdown", "calmar", "profit factor", "coverage")
+    for days, span in result.spans.items():
+        enough = "" if result.sufficient[days] else " (too little)"
+        table.add_row(
+            days,
+            str(span.trades),
+            f"{span.win_rate:.0%}",
+            f"{span.pnl_total:+.4%}",
+            f"{span.max_drawdown:.4%}",
+            f"{span.calmar:.2f}",
+            f"{span.profit_factor:.2f}",
+            f"{span.coverage:.0%}{enough}",
+        )
+    console.print(table)
+
+
+def _family(kernel: str | None, settings: Settings) -> manifolds.Family:
+    chosen = kernel or settings.kernel
+    if chosen not in {"calibrated", "native"}:
+        raise UsageError(f"--kernel must be calibrated or native, not {chosen!r}.")
+    return cast(manifolds.Family, chosen)
+
+
+def _named(given: str | None, source: str) -> str:
+    if given is not None:
+        return instrument(given)
+    words = Path(source).name.partition(".")[0].split("_")
+    try:
+        return instrument("_".join(words[:2]))
+    except UsageError:
+        return UNKNOWN
+
+
+def _is_list(data: bytes) -> bool:
+    """Tell the native generator's input from OANDA's and from JSON lines: its candles carry ``t``."""
+    return b'"t"' in data[:4096] and b'"complete"' not in data[:4096] and b"}\n{" not in data[:4096]
+
+
+def _candles(data: bytes, name: str) -> Candles:
+    checked = read_candles(data, name)
+    if checked.refused:
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(checked.refused.items()))
+        typer.echo(f"hotbandd: {name}: left out {counts}.", err=True)
+    return checked.candles
+
+
+def _read(source: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read(LONGEST_FILE)
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise CandleInputError(f"{source} cannot be read ({error.strerror}).") from error

@@ -1,0 +1,197 @@
+"""``hotbandd replay``: the three loops over past candles, under a virtual clock."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import gcd, inf
+from pathlib import Path
+
+import anyio
+import msgspec
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hotbandd import daemon, parts
+from hotbandd.adapters import log, metrics
+from hotbandd.adapters.clock import VirtualClock
+from hotbandd.adapters.compute import InlineCompute
+from hotbandd.adapters.replay import ReplaySource
+from hotbandd.adapters.store.keys import GATES_CHANNEL, WEIGHTS_CHANNEL
+from hotbandd.adapters.store.memory import MemoryStore
+from hotbandd.cli import common
+from hotbandd.core.documents import GatesBlob, Weights
+from hotbandd.errors import UsageError
+from hotbandd.services.loop import Due, Loop, LoopRunner
+from hotbandd.settings import Settings, load, read_environment
+
+PAIRS, SOURCE = "HOTBAND_PAIRS", "HOTBAND_SOURCE"
+
+
+def replay(candles: Path, start: str, end: str, *, speed: str, as_json: bool, env_file: Path | None) -> None:
+    """Replay candles, and print what is published: JSON lines for programs, a summary for people."""
+    first, last = _day(start, "--from"), _day(end, "--to")
+    if last <= first:
+        raise UsageError("--to must be a later day than --from; it is the day after the last.")
+    pace = _pace(speed)
+    common.run(lambda: _replay(candles, first, last, pace, as_json, env_file))
+
+
+async def _replay(candles: Path, first: int, last: int, pace: float, as_json: bool, env_file: Path | None) -> None:
+    source = ReplaySource(candles)
+    settings = _settings(candles, await source.instruments(), env_file)
+    await _covered(source, settings.pairs, first, last)
+    log.configure("warning", settings.log_format, interactive=sys.stderr.isatty(), secrets=settings.secrets())
+    clock = VirtualClock(first, pace=pace)
+    store = MemoryStore(parts.ages(settings), clock.now)
+    telemetry = metrics.PrometheusTelemetry(CollectorRegistry(), clock.now)
+    await store.init_kill_switch(engaged=False)
+    built = daemon.desk(settings, daemon.Outside(store, source, InlineCompute(), clock, telemetry))
+    lease = await store.acquire_lease("replay", 2**53)
+    if lease is None:
+        raise UsageError("The replay's own store is led by somebody else.")
+    # epochs come from the clock, which stands at the first day: the same input gives the same bytes
+    built.context.leadership.gain(lease)
+    seen = _Seen(settings.pairs, as_json=as_json)
+    began = time.monotonic()
+    await built.hydrator.step(Due(first, first))
+    runner = LoopRunner(clock, telemetry, built.health, built.context.leadership)
+
+    async def member(loop: Loop) -> None:
+        async with clock.member():
+            await runner.run(loop)
+
+    with _progress(first, last) as moved:
+        async with store.subscribe([GATES_CHANNEL, WEIGHTS_CHANNEL]) as messages, anyio.create_task_group() as group:
+            group.start_soon(seen.read, messages)
+            for loop in built.loops:
+                group.start_soon(member, loop)
+            await clock.run(last, moved)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+    if not as_json:
+        seen.summary(time.monotonic() - began)
+
+
+def _settings(candles: Path, found: list[str], env_file: Path | None) -> Settings:
+    """Load the settings for the pairs that have files, unless HOTBAND_PAIRS names others."""
+    inputs = read_environment(env_file)
+    if not found:
+        raise UsageError(f"There are no candle files in {candles}; name one after each instrument, as EUR_USD_M1.csv.")
+    given = load({**inputs.environ, SOURCE: f"replay:{candles}"}, inputs.env_file_text, credentials=inputs.credentials)
+    common.warn(given)
+    pairs = found if given.sources[PAIRS] == "default" else list(given.settings.pairs)
+    missing = sorted(set(pairs) - set(found))
+    if missing:
+        raise UsageError(f"There are no candles of {', '.join(missing)} in {candles}; add them, or set {PAIRS}.")
+    settings = replace(given.settings, pairs=tuple(pairs))
+    return replace(settings, processing_interval=_interval(settings))
+
+
+async def _covered(source: ReplaySource, pairs: tuple[str, ...], first: int, last: int) -> None:
+    """Read the files, and refuse days that they say nothing about."""
+    bounds = {pair: await source.bounds(pair) for pair in pairs}
+    if all(last <= start or first >= end for start, end in bounds.values()):
+        earliest, latest = min(start for start, _ in bounds.values()), max(end for _, end in bounds.values())
+        raise UsageError(f"The candles reach from {_text(earliest)} to {_text(latest)}; choose days within.")
+
+
+def _text(moment: int) -> str:
+    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _interval(settings: Settings) -> float:
+    """Return the longest interval of the hydrator that still steps before every decision: nobody reads in between."""
+    if settings.session_windows_json:
+        return 60.0
+    return float(gcd(settings.eval_interval_sec, settings.alloc_interval_sec, settings.session_exit_minutes * 60, 1800))
+
+
+class _Seen:
+    """What was published: printed as it comes, or counted for a summary."""
+
+    def __init__(self, pairs: tuple[str, ...], *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._blobs = self._weights = 0
+        self._open: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._closed: Counter[str] = Counter()
+        self._allocated: Counter[str] = Counter()
+        self._last = dict.fromkeys(pairs, 0)
+
+    async def read(self, messages: AsyncIterator[tuple[str, bytes]]) -> None:
+        """Take every message."""
+        async for channel, payload in messages:
+            if self._as_json:
+                sys.stdout.buffer.write(payload + b"\n")
+            elif channel == GATES_CHANNEL:
+                self._blob(msgspec.json.decode(payload, type=GatesBlob))
+            else:
+                self._weights += 1
+                self._allocated.update(msgspec.json.decode(payload, type=Weights).weights.keys())
+
+    def _blob(self, blob: GatesBlob) -> None:
+        self._blobs += 1
+        self._open.update({pair: flag for pair, flag in blob.gates.items() if flag})
+        for pair, reasons in blob.reasons.items():
+            self._reasons.update(reasons)
+            if self._last[pair] and not blob.gates[pair]:
+                self._closed.update(reasons)
+            self._last[pair] = blob.gates[pair]
+
+    def summary(self, seconds: float) -> None:
+        """Print what happened."""
+        console = Console()
+        console.print(f"{self._blobs} blobs and {self._weights} weights documents in {seconds:.1f} s.")
+        gates = Table("instrument", "blobs with an open gate", "weights documents with it", title="Gates")
+        for pair in self._last:
+            gates.add_row(pair, str(self._open[pair]), str(self._allocated[pair]))
+        reasons = Table("reason", "shut gates that show it", "gates that it closed", title="Why gates were shut")
+        for reason, count in self._reasons.most_common():
+            reasons.add_row(reason, str(count), str(self._closed[reason]))
+        console.print(gates, reasons)
+
+
+class _progress:  # noqa: N801  reads as a statement
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, first: int, last: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+        self._task = self._bar.add_task("replay", total=last - first)
+        self._first = first
+
+    def __enter__(self) -> Callable[[int], None]:
+        self._bar.start()
+        return self._moved
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _moved(self, moment: int) -> None:
+        self._bar.update(self._task, completed=moment - self._first, description=_text(moment))
+
+
+def _day(text: str, option: str) -> int:
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        raise UsageError(f"{option} must be a day such as 2018-03-05, not {text!r}.") from None
+
+
+def _pace(text: str) -> float:
+    if text == "max":
+        return inf
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < inf:
+        raise UsageError(f"--speed must be max, or how many seconds pass per second, such as 60, not {text!r}.")
+    return pace

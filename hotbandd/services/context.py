@@ -1,0 +1,23 @@
+"""What the loops of one process share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hotbandd.core.sessions import Calendar
+from hotbandd.ports import Clock, Compute, Store, Telemetry
+from hotbandd.services.leader import Leadership
+from hotbandd.services.market import Market
+
+
+@dataclass(frozen=True)
+class Context:
+    """The market, the outside systems that more than one loop uses, and the right to publish."""
+
+    market: Market
+    store: Store
+    compute: Compute
+    clock: Clock
+    telemetry: Telemetry
+    calendar: Calendar
+    leadership: Leadership

@@ -1,0 +1,100 @@
+"""What a running daemon tells of itself: health, readiness, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hotbandd.core.candles import MINUTE_MS
+from hotbandd.services.context import Context
+from hotbandd.services.health import Health
+from hotbandd.settings import Secret
+
+FRESH_MS = 300_000
+LAG_SEC = 5.0
+
+
+class View:
+    """The daemon, for its pages. ``shown`` are the settings with secrets masked."""
+
+    def __init__(
+        self,
+        context: Context,
+        health: Health,
+        metrics: Callable[[], bytes],
+        shown: dict[str, str],
+        token: Secret | None,
+    ) -> None:
+        self.store = context.store
+        self.pairs = context.market.pairs
+        self.granularity = context.market.granularity
+        self.metrics = metrics
+        self.token = token
+        self._market = context.market
+        self._clock = context.clock
+        self._health = health
+        self._leadership = context.leadership
+        self._calendar = context.calendar
+        self._shown = shown
+
+    def now(self) -> int:
+        """Return the moment, UTC epoch ms."""
+        return self._clock.now()
+
+    def health(self) -> dict[str, Any]:
+        """Tell whether the process and every loop are alive."""
+        silent = self._health.silent()
+        healthy = not silent and self._health.lag_sec < LAG_SEC
+        return {"healthy": healthy, "silent_loops": silent, "event_loop_lag_seconds": self._health.lag_sec}
+
+    def readiness(self) -> dict[str, Any]:
+        """Tell whether data are fresh, Valkey answers, and somebody leads."""
+        reasons = []
+        if self._health.store_up is not True:
+            reasons.append("Valkey does not answer")
+        if self._leadership.lease is None:
+            reasons.append("this process does not lead")
+        if not self._market.loaded.is_set():
+            reasons.append("the history is not loaded yet")
+        stale = self._stale()
+        if stale:
+            reasons.append(f"no fresh candle of {', '.join(stale)}")
+        return {"ready": not reasons, "reasons": reasons}
+
+    def status(self) -> dict[str, Any]:
+        """Tell what the daemon does, loop by loop and instrument by instrument."""
+        lease = self._leadership.lease
+        now = self.now()
+        return {
+            "now": now,
+            "speed": self._clock.speed,
+            **self.health(),
+            **self.readiness(),
+            "leading": lease is not None,
+            "epoch": lease.epoch if lease else None,
+            "loops": {
+                name: {"last_success": state.last_success, "fault": state.fault}
+                for name, state in self._health.loops.items()
+            },
+            "instruments": {pair: self._instrument(pair, now) for pair in self.pairs},
+            "settings": self._shown,
+        }
+
+    def _instrument(self, pair: str, now: int) -> dict[str, Any]:
+        series = self._market.series[pair]
+        return {
+            "candles": series.size,
+            "newest_candle_close": series.newest + MINUTE_MS if series.size else None,
+            "session_open": self._calendar.is_open(pair, now),
+            "session_closes": self._calendar.closes_at(pair, now),
+            "session_opens": self._calendar.opens_at(pair, now),
+        }
+
+    def _stale(self) -> list[str]:
+        """Return the instruments without a candle of the last minutes while their session is open."""
+        now = self.now()
+        return [
+            pair
+            for pair, series in self._market.series.items()
+            if self._calendar.is_open(pair, now) and now - (series.newest + MINUTE_MS) > FRESH_MS
+        ]
