@@ -13,7 +13,6 @@ from pathlib import Path
 import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
-from prometheus_client import CollectorRegistry
 
 from hotbandd import parts
 from hotbandd.adapters import http, metrics
@@ -172,9 +171,11 @@ async def outside(
     settings: Settings, clock: SteadyClock, *, source: CandleSource | None = None
 ) -> AsyncIterator[tuple[Outside, metrics.PrometheusTelemetry]]:
     """Open the outside systems of a daemon."""
-    telemetry = metrics.PrometheusTelemetry(CollectorRegistry(), clock.now)
+    telemetry = metrics.telemetry(clock.now)
     async with AsyncExitStack() as stack:
-        url = settings.valkey_url or await stack.enter_async_context(embedded(Path(settings.home)))
+        url = settings.valkey_url
+        if url is None:
+            url = await stack.enter_async_context(embedded(Path(settings.home)))
         store = await stack.enter_async_context(open_valkey(url, parts.ages(settings), speed=clock.speed))
         await store.ping()
         chosen = source or candle_source(settings, telemetry)
@@ -242,7 +243,7 @@ async def _start(
 
 def _view(plan: Plan, built: Desk, telemetry: metrics.PrometheusTelemetry) -> View:
     settings = plan.settings
-    return View(built.context, built.health, telemetry.render, settings.shown(), settings.http_token)
+    return View(built.context, built.health, telemetry.exposition, settings.shown(), settings.http_token)
 
 
 async def _signals(group: TaskGroup, plan: Plan, box: list[Desk], *, task_status: TaskStatus[None]) -> None:

@@ -137,39 +137,48 @@ _AT = _Columns(*range(7))
 
 
 class _Tables(NamedTuple):
-    """For each octet of the steps 1 … ``steps``, a table by row of λ and value of the octet, float64[rows · 256, 7]."""
+    """For each octet of the steps 1 … ``steps``, a table by row of λ and value of the octet, float64[octets, rows · 256, 7]."""
 
     steps: int
-    octets: list[Floats]
+    octets: Floats
 
 
 def _tables(rate: Floats, m: int) -> _Tables:
     """Tabulate what eight bits add to the sums of a path, wherever in the window they stand.
 
-    All but Σq² are linear in the bits: a bit at step k adds e^{-λk} times the weights of the steps from k on.
+    Built by doubling: a value with one more bit adds that bit's share. Bits past the last step have none.
     """
-    j = np.arange(1, m)
-    weights = (np.ones(m - 1), j.astype(np.float64), np.exp(-_SHAPE_DECAY * j), np.sin(2.0 * np.pi * j / m))
-    plain, ramp, decay, sine = (np.cumsum(w[::-1])[::-1] for w in weights)
-    rest = np.stack((np.ones(m - 1), plain, np.zeros(m - 1), ramp, decay, sine, np.zeros(m - 1)), axis=1)
-    return _Tables(m - 1, [_octet_table(rate, k, rest[k : k + 8]) for k in range(0, m - 1, 8)])
+    steps = m - 1
+    octets = -(-steps // 8)
+    rest = np.zeros((octets * 8, len(_AT)))
+    rest[:steps] = _rest(m)
+    follows = np.tri(8, dtype=np.float64).T * (np.arange(1, octets * 8 + 1) <= steps).reshape(octets, 1, 8)
+    damping = np.exp(-np.outer(np.arange(1, octets * 8 + 1), rate)).reshape(octets, 8, len(rate), 1, 1)
+    table = np.zeros((octets, len(rate), 256, len(_AT)))
+    inner = np.zeros((octets, len(rate), 256, 8))
+    for r in range(8):
+        old, new = slice(0, 1 << r), slice(1 << r, 2 << r)
+        table[:, :, new] = table[:, :, old] + damping[:, r] * rest[r::8, None, None, :]
+        inner[:, :, new] = inner[:, :, old] + damping[:, r] * follows[:, r, None, None, :]
+    table[..., _AT.square] = np.square(inner).sum(axis=3)
+    table[..., _AT.twice] = 2.0 * inner.sum(axis=3)
+    return _Tables(steps, table.reshape(octets, -1, len(_AT)))
 
 
-def _octet_table(rate: Floats, offset: int, rest: Floats) -> Floats:
-    """Tabulate one octet, whose bits stand at the steps offset + 1 …, by doubling: a value with one more bit adds that bit's share."""
-    steps = len(rest)
-    table = np.zeros((len(rate), 256, len(_AT)))
-    inner = np.zeros((len(rate), 256, steps))
-    for r in range(steps):
-        damped = np.exp(-rate * (offset + r + 1))[:, None, None]
-        bit = 1 << r
-        table[:, bit : 2 * bit] = table[:, :bit] + damped * rest[r]
-        inner[:, bit : 2 * bit] = inner[:, :bit] + damped * (np.arange(steps) >= r)
-    table[:, :, _AT.square] = np.square(inner).sum(axis=2)
-    table[:, :, _AT.twice] = 2.0 * inner.sum(axis=2)
-    # values with bits past the last step read as without them
-    whole = table[:, np.arange(256) & ((1 << steps) - 1)] if steps < 8 else table
-    return whole.reshape(-1, len(_AT))
+def _rest(m: int) -> Floats:
+    """Return what a bit at each step adds to the linear sums, undamped: the weights of the steps from it on, float64[m-1, 7]."""
+    j = np.arange(1, m, dtype=np.float64)
+    rest = np.zeros((m - 1, len(_AT)))
+    rest[:, _AT.end] = 1.0
+    weights = {
+        _AT.plain: np.ones(m - 1),
+        _AT.ramp: j,
+        _AT.decay: np.exp(-_SHAPE_DECAY * j),
+        _AT.sine: np.sin(2.0 * np.pi * j / m),
+    }
+    for column, weight in weights.items():
+        rest[:, column] = np.cumsum(weight[::-1])[::-1]
+    return rest
 
 
 def _sums(packed: Bits, row: Ints, tables: _Tables, start: int) -> _Sums:

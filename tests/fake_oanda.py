@@ -125,18 +125,20 @@ class FakeOanda:
         return not cut
 
     def _answer(self, path: str, query: dict[str, str], fault: Fault | None) -> _Answer:
-        match fault:
-            case Fault.THROTTLED:
-                return _error(429, "Too many requests", {"Retry-After": self.retry_after})
-            case Fault.UNAVAILABLE:
-                return _error(503, "Service unavailable")
-            case Fault.GARBAGE:
-                return _Answer(200, b"<html>Bad gateway</html>")
-            case Fault.DEPTH_BOMB:
-                return _Answer(200, b'{"candles":' + b"[" * 100_000)
-            case Fault.OVERSIZED:
-                return _Answer(200, b" " * 3_000_000)
-        match path.strip("/").split("/"):
+        return self._faulty(fault) or self._resource(path.strip("/").split("/"), query, fault)
+
+    def _faulty(self, fault: Fault | None) -> _Answer | None:
+        answers = {
+            Fault.THROTTLED: _error(429, "Too many requests", {"Retry-After": self.retry_after}),
+            Fault.UNAVAILABLE: _error(503, "Service unavailable"),
+            Fault.GARBAGE: _Answer(200, b"<html>Bad gateway</html>"),
+            Fault.DEPTH_BOMB: _Answer(200, b'{"candles":' + b"[" * 100_000),
+            Fault.OVERSIZED: _Answer(200, b" " * 3_000_000),
+        }
+        return answers.get(fault) if fault else None
+
+    def _resource(self, parts: list[str], query: dict[str, str], fault: Fault | None) -> _Answer:
+        match parts:
             case ["v3", "instruments", instrument, "candles"]:
                 return self._candles(instrument, query, fault)
             case ["v3", "accounts", account, "summary"] if account == ACCOUNT:
@@ -174,7 +176,6 @@ def _refusal(start: int, stop: int, count: int, now: int) -> str:
 
 
 def _misshapen(rows: list[Row], fault: Fault | None) -> list[Row]:
-    fifth = rows[::5]
     match fault:
         case Fault.DUPLICATED:
             return [row for row in rows for _ in range(2)]
@@ -183,17 +184,19 @@ def _misshapen(rows: list[Row], fault: Fault | None) -> list[Row]:
         case Fault.MISSING:
             return [row for i, row in enumerate(rows) if i % 3 != 1]
         case Fault.INCOMPLETE_TAIL if rows:
-            rows[-1]["complete"] = False
+            return [*rows[:-1], rows[-1] | {"complete": False}]
+    return [_spoilt(row, fault) if i % 5 == 0 else row for i, row in enumerate(rows)]
+
+
+def _spoilt(row: Row, fault: Fault | None) -> Row:
+    match fault:
         case Fault.NAN:
-            for row in fifth:
-                row["mid"]["c"] = "NaN"
+            return row | {"mid": row["mid"] | {"c": "NaN"}}
         case Fault.HIGH_BELOW_LOW:
-            for row in fifth:
-                row["mid"]["h"], row["mid"]["l"] = "0.50000", "9.00000"
+            return row | {"mid": row["mid"] | {"h": "0.50000", "l": "9.00000"}}
         case Fault.MALFORMED:
-            for row in fifth:
-                del row["volume"]
-    return rows
+            return {name: value for name, value in row.items() if name != "volume"}
+    return row
 
 
 def _row(candles: Candles, i: int, now: int) -> Row:

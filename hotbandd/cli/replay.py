@@ -13,7 +13,6 @@ from pathlib import Path
 
 import anyio
 import msgspec
-from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -50,7 +49,7 @@ async def _replay(candles: Path, first: int, last: int, pace: float, as_json: bo
     log.configure("warning", settings.log_format, interactive=sys.stderr.isatty(), secrets=settings.secrets())
     clock = VirtualClock(first, pace=pace)
     store = MemoryStore(parts.ages(settings), clock.now)
-    telemetry = metrics.PrometheusTelemetry(CollectorRegistry(), clock.now)
+    telemetry = metrics.telemetry(clock.now)
     await store.init_kill_switch(engaged=False)
     built = daemon.desk(settings, daemon.Outside(store, source, InlineCompute(), clock, telemetry))
     lease = await store.acquire_lease("replay", 2**53)

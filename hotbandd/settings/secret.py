@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -36,6 +37,9 @@ class Secret:
 
     __str__ = __repr__
 
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
 
 def url_passwords(url: str) -> tuple[str, ...]:
     """Return the passwords that a URL carries, as written and as meant."""
@@ -47,6 +51,7 @@ def url_passwords(url: str) -> tuple[str, ...]:
 
 def masked_url(url: str) -> str:
     """Return a URL without user, password and query."""
-    parts = urlsplit(url)
-    _, at, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{MASK}@{host}" if at else host, query=MASK if parts.query else "").geturl()
+    place, mark, _ = re.split(r"([?#].*)", f"{url}?", maxsplit=1, flags=re.DOTALL)
+    scheme, sign, rest = place.partition("://")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{sign}{MASK + at if at else ''}{host}{mark[0] + MASK if len(mark) > 1 else ''}"

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import numpy as np
@@ -27,7 +28,7 @@ PASSING += [Fault.OVERSIZED, Fault.DEPTH_BOMB, Fault.OTHER_INSTRUMENT]
 
 def walk(minutes: int) -> Candles:
     close = np.round(1.1 + 1e-4 * np.sin(np.arange(minutes) / 9.0), 5)
-    volume = 1.0 + np.arange(minutes) % 50
+    volume = (1 + np.arange(minutes) % 50).astype(np.float64)
     t = START + MINUTE_MS * np.arange(minutes, dtype=np.int64)
     above, below = np.round(close + 1e-5, 5), np.round(close - 1e-5, 5)
     return of_columns(t, close, above, below, close, volume, below, above)
@@ -270,7 +271,7 @@ async def test_cancelled_requests_leave_the_pool_usable() -> None:
         assert_same(await f.get(START, START + 5 * MINUTE_MS), walk(5))
 
 
-async def concurrently(calls: list[Callable[[], Awaitable[None]]]) -> None:
+async def concurrently(calls: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
     async with anyio.create_task_group() as group:
         for call in calls:
             group.start_soon(call)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,8 @@ from hotbandd.adapters.http.answers import answer, content, nothing_yet
 from hotbandd.adapters.http.state import HttpState
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candle, Candles, concatenate
 from hotbandd.core.documents import AllocatorStatus, Coefficients, GatesBlob, Manifold, Weights
+
+log = structlog.get_logger()
 
 Handler = Callable[[HttpState, Request], Awaitable[Response]]
 LOOK_BACK_MS: Final = (4 * DAY_MS, 14 * DAY_MS, 90 * DAY_MS)
@@ -66,7 +69,10 @@ class KillSwitch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Endpoint(NamedTuple):
-    """One address: its handler, the schemas that its answer has one of (none: text), and its query fields (True: required)."""
+    """One address: its handler, the schemas that its answer has one of (none: text), and its query fields (True: required).
+
+    ``judging``: 503 bears the answer too, and says that not all is well.
+    """
 
     method: str
     path: str
@@ -75,6 +81,7 @@ class Endpoint(NamedTuple):
     results: tuple[Any, ...] = ()
     fields: Mapping[str, bool] = {}
     body: Any = None
+    judging: bool = False
 
 
 async def metrics(state: HttpState, request: Request) -> Response:
@@ -165,14 +172,20 @@ async def set_kill_switch(state: HttpState, request: Request) -> Response:
     requests.parameters(request)
     wanted = await requests.body(request, KillSwitch)
     await state.store.set_kill_switch(engaged=wanted.kill_switch)
+    log.warning("kill_switch.set", engaged=wanted.kill_switch, by="http")
     return answer(wanted)
 
 
 ENDPOINTS: Final = (
     Endpoint("GET", "/metrics", metrics, "Metrics in Prometheus' text format"),
-    Endpoint("GET", "/healthz", health, "Whether the process and every loop is alive", (dict[str, Any],)),
+    Endpoint("GET", "/healthz", health, "Whether the process and every loop is alive", (dict[str, Any],), judging=True),
     Endpoint(
-        "GET", "/readyz", readiness, "Whether data is fresh, Valkey answers and the leader is known", (dict[str, Any],)
+        "GET",
+        "/readyz",
+        readiness,
+        "Whether data is fresh, Valkey answers and the leader is known",
+        (dict[str, Any],),
+        judging=True,
     ),
     Endpoint("GET", "/status", status, "What the daemon does", (dict[str, Any],)),
     Endpoint(

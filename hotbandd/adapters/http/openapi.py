@@ -52,6 +52,8 @@ def _operation(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
             "default": {"description": "Not so; one sentence says why.", "content": error},
         },
     }
+    if endpoint.judging:
+        operation["responses"]["503"] = {"description": "Not all is well.", "content": result}
     if endpoint.fields:
         operation["parameters"] = [
             {"name": name, "in": "query", "required": required, "schema": _FIELDS[name]}

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from hotbandd.adapters.simulator.defaults import DEFAULT_SEED
 from hotbandd.adapters.simulator.draws import Draws
 from hotbandd.adapters.simulator.weeks import day_at
 
@@ -53,9 +54,6 @@ def _pick(uniform: float, but: Regime | None) -> Regime:
     return choices[int(np.searchsorted(edges, uniform * edges[-1]))][0]
 
 
-def describe(instrument: str, t_ms: int, seed: int | None = None) -> Regime:
-    """Return the regime of a moment, by default in the default market."""
-    return regime(DEFAULT_SEED if seed is None else seed, instrument, day_at(t_ms))
-
-
-DEFAULT_SEED = 1
+def describe(instrument: str, t_ms: int, seed: int = DEFAULT_SEED) -> Regime:
+    """Return the regime of a moment."""
+    return regime(seed, instrument, day_at(t_ms))

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 
 import anyio.to_thread
 
+from hotbandd.adapters.simulator.defaults import DEFAULT_SEED
 from hotbandd.adapters.simulator.market import week_of
-from hotbandd.adapters.simulator.regimes import DEFAULT_SEED, Regime, describe
+from hotbandd.adapters.simulator.regimes import Regime, describe
 from hotbandd.adapters.simulator.weeks import week_at
 from hotbandd.core.candles import check
 from hotbandd.ports import Page
-
-DEMO_START_MS = 0
 
 
 class SimulatedSource:
