@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hotbandd.core import gates, sessions, strategy
+from hotbandd.core import gates, sessions
 from hotbandd.core.allocation import AllocationRules
 from hotbandd.core.documents import Params
 from hotbandd.core.floors import EnvFloors
@@ -116,7 +116,6 @@ def evaluator(settings: Settings) -> EvaluatorRules:
         params=dict.fromkeys(settings.pairs, params(settings)),
         setup=setup(settings),
         default_setup=default_setup(),
-        directions=strategy.BUILT_IN,
         bounds=bounds(settings),
         family=settings.kernel,
         precision=settings.signature_precision,

@@ -213,8 +213,8 @@ def _trades(bars: Bars, plan: _Plan, taken: Ints, touches: list[_Touch | None], 
         exit=price,
         ret=gross - cost,
         reason=reason,
-        mae=np.minimum(np.where(side > 0, down, -up), np.minimum(gross, 0.0)),
-        mfe=np.maximum(np.where(side > 0, up, -down), np.maximum(gross, 0.0)),
+        mae=np.minimum(np.where(side > 0, down, -up), gross),
+        mfe=np.maximum(np.where(side > 0, up, -down), gross),
     )
 
 

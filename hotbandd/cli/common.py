@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 import typer
+from rich.console import Console
 
 from hotbandd.errors import HotbandError, StoreUnreachableError
 from hotbandd.ports import Store
@@ -21,11 +22,11 @@ T = TypeVar("T")
 
 def settings(env_file: Path | None, *, source_needed: bool = False, level: str | None = None) -> Settings:
     """Load the settings, set the logs up, and say what should be known. Raises SettingsError."""
-    from hotbandd.adapters import log
+    from hotbandd.adapters.log import configure
 
     loaded = read_settings(env_file, source_needed=source_needed)
     chosen = loaded.settings
-    log.configure(
+    configure(
         level or chosen.log_level, chosen.log_format, interactive=sys.stderr.isatty(), secrets=chosen.secrets()
     )
     warn(loaded)
@@ -72,6 +73,11 @@ async def store(chosen: Settings) -> AsyncIterator[Store]:
         )
     async with open_valkey(url, parts.ages(chosen)) as opened:
         yield opened
+
+
+def console() -> Console:
+    """Return the console for tables; wide where it is no terminal, so that nothing is cut."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ import tempfile
 import time
 
 import anyio
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -29,7 +29,7 @@ SHORT = {"EVAL_INTERVAL_SEC": "300", "ALLOC_INTERVAL_SEC": "300", "COOLDOWN_SEC"
 
 def demo(*, seconds: float | None, speed: float, seed: int, http: str) -> None:
     """Run the demo until its time is over or Ctrl-C."""
-    log.configure("warning", "auto", interactive=sys.stderr.isatty())
+    log.configure("error", "auto", interactive=sys.stderr.isatty())
     with tempfile.TemporaryDirectory(prefix="hotband-demo-") as home:
         settings = load(
             {"HOTBAND_HOME": home, "HOTBAND_SOURCE": "simulated", "HOTBAND_HTTP": http, **SHORT}, None
@@ -51,7 +51,7 @@ async def _demo(settings: Settings, *, seconds: float | None, speed: float, seed
 
 async def _watch(running: daemon.Running, source: SimulatedSource) -> None:
     """Show what is published: a live table on a terminal; elsewhere each event, and the table now and then."""
-    console = Console()
+    console = common.console()
     show = _Show(running, source)
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
@@ -59,7 +59,7 @@ async def _watch(running: daemon.Running, source: SimulatedSource) -> None:
                 await show.look()
                 live.update(show.frame(), refresh=True)
                 await anyio.sleep(REFRESH_SEC)
-    console.print(f"Pages: http://{running.address}")
+    console.print(f"Pages: {running.address}/status")
     printed, told = time.monotonic(), 0
     while True:
         await show.look()
@@ -113,7 +113,7 @@ class _Show:
         regimes = {pair: str(self._source.describe(pair, seen.now)) for pair in seen.manifolds}
         return Group(
             Text.from_markup(
-                f"[bold]hotband demo[/bold]  {head}  http://{self._running.address}/status  Ctrl-C ends it"
+                f"[bold]hotband demo[/bold]  {head}  {self._running.address}/status  Ctrl-C ends it"
             ),
             Text.from_markup(tables.headline(seen)),
             tables.gates_table(seen, regimes),

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hotbandd import parts
@@ -19,7 +18,7 @@ from hotbandd.core import backtest as backtests
 from hotbandd.core import candle_input, manifold_run, strategy
 from hotbandd.core import manifold as manifolds
 from hotbandd.core.candle_files import read_candles
-from hotbandd.core.candles import MINUTE_MS, Candles
+from hotbandd.core.candles import Candles
 from hotbandd.core.documents import Params
 from hotbandd.core.series import Series
 from hotbandd.errors import CandleInputError, UsageError
@@ -90,25 +89,12 @@ def backtest(
 
 
 def _request(settings: Settings, pair: str, candles: Candles, params: Params, days: int) -> backtests.Request:
-    calendar, setup = parts.calendar(settings), parts.setup(settings)
+    family = _family(None, settings)
     series = Series()
     series.add(candles)
-    family = _family(None, settings)
     manifolds.complete(series, manifolds.structure_of(family, candles), family)
-    end = series.newest + MINUTE_MS
-    masks = calendar.masks(pair, candles.t + MINUTE_MS, setup.exit_minutes)
-    spans = [span for span in backtests.SPANS if span <= days] or [days]
-    return backtests.Request(
-        candles=candles,
-        metrics=series.metrics,
-        session_open=masks.open,
-        session_exit=masks.exit,
-        params=params,
-        guards=setup.guards,
-        cost_bps=setup.cost(pair, params, candles, backtests.start_of(end, days)),
-        expected_minutes={span: calendar.open_minutes(pair, backtests.start_of(end, span), end) for span in spans},
-        days=days,
-    )
+    calendar, setup = parts.calendar(settings), parts.setup(settings)
+    return backtests.request_of(pair, series.candles, series.metrics, calendar, setup, params, days=days)
 
 
 def _params(base: Params, given: list[str]) -> Params:
@@ -146,7 +132,7 @@ def _value(key: str, text: str) -> Any:
 
 
 def _show(report: dict[str, Any], result: backtests.Result) -> None:
-    console = Console()
+    console = common.console()
     console.print(f"{report['instrument']}  {report['param_key']}  {len(report['trades'])} trades")
     table = Table("days", "trades", "win rate", "pnl", "max drawdown", "calmar", "profit factor", "coverage")
     for days, span in result.spans.items():

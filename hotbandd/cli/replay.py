@@ -146,7 +146,7 @@ class _Seen:
 
     def summary(self, seconds: float) -> None:
         """Print what happened."""
-        console = Console()
+        console = common.console()
         console.print(f"{self._blobs} blobs and {self._weights} weights documents in {seconds:.1f} s.")
         gates = Table("instrument", "blobs with an open gate", "weights documents with it", title="Gates")
         for pair in self._last:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import typer
-from rich.console import Console
 
 from hotbandd.cli import common, tables
 from hotbandd.errors import UnhealthyError
@@ -27,7 +26,7 @@ def status(env_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         common.print_json({**msgspec.to_builtins(seen._asdict()), "healthy": not faults, "faults": faults})
     else:
-        console = Console()
+        console = common.console()
         console.print(tables.headline(seen))
         console.print(tables.gates_table(seen))
     if faults:

@@ -70,7 +70,7 @@ def gates_table(seen: Picture, regimes: Mapping[str, str] | None = None) -> Tabl
         ("S", "right"),
         ("H", "right"),
         ("R", "right"),
-        ("30 d trades", "right"),
+        ("trades", "right"),
         ("pnl", "right"),
         ("calmar", "right"),
         ("gate", "left"),

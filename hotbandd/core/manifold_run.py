@@ -43,7 +43,7 @@ class Run(NamedTuple):
     sigma_eff: float
 
 
-def run_document(  # noqa: PLR0913  the options of the command
+def run_document(
     candles: Candles,
     instrument: str,
     *,

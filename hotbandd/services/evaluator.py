@@ -12,11 +12,11 @@ import numpy as np
 import structlog
 
 from hotbandd.core import backtest, floors, gates, manifold, repetition, schedule, strategy
-from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.core.candles import DAY_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.gates import Reason, Verdict
-from hotbandd.errors import CorruptPayloadError, HotbandError
+from hotbandd.errors import CorruptPayloadError, HotbandError, InputError
 from hotbandd.ports import Evaluation, Lease
 from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 HISTORY_MS = 30 * DAY_MS
 FINISH_SEC = 30.0
-DECIDING_SPAN, RECENT_SPAN = "30", "14"
+DECIDING_SPAN, RECENT_SPAN = str(backtest.JUDGED_SPAN), "14"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class EvaluatorRules:
     params: Mapping[str, Params]
     setup: strategy.Setup
     default_setup: strategy.Setup
-    directions: Mapping[str, strategy.Direction]
     bounds: EntryBounds
     family: manifold.Family
     precision: int
@@ -161,27 +160,11 @@ class Evaluator:
         return await self._judged(lease, pair, slot, key, newest, result)
 
     async def _backtest(self, pair: str, slot: int) -> backtest.Result:
-        rules, series = self.rules, self._market.series[pair]
-        candles, metrics = series.until(slot)
-        decisions = candles.t + MINUTE_MS
-        masks = self._calendar.masks(pair, decisions, rules.gate.exit_minutes)
-        end = int(decisions[-1]) if len(decisions) else slot
-        expected = {
-            days: self._calendar.open_minutes(pair, backtest.start_of(end, days), end) for days in backtest.SPANS
-        }
-        params = rules.params[pair]
-        cost = rules.setup.cost(pair, params, candles, backtest.start_of(end, backtest.RUN_DAYS))
-        request = backtest.Request(
-            candles=candles,
-            metrics=metrics,
-            session_open=masks.open,
-            session_exit=masks.exit,
-            params=params,
-            guards=rules.setup.guards,
-            cost_bps=cost,
-            expected_minutes=expected,
-            rules=rules.directions,
-        )
+        rules = self.rules
+        candles, metrics = self._market.series[pair].until(slot)
+        if not candles.size:
+            raise InputError(f"There are no candles of {pair}.")
+        request = backtest.request_of(pair, candles, metrics, self._calendar, rules.setup, rules.params[pair])
         return await self._compute.run(backtest.evaluate, request)
 
     async def _judged(

@@ -9,6 +9,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 MASK: Final = "***"
 
+_URL: Final = re.compile(r"^([^:?#]*://|)([^?#]*@|)([^?#]*[?#]?)(.*)$", re.DOTALL)
+"""Scheme; user and password; server, path and the sign behind it; query or fragment."""
+
 
 class Secret:
     """A value whose text shows only where it is asked for."""
@@ -51,7 +54,6 @@ def url_passwords(url: str) -> tuple[str, ...]:
 
 def masked_url(url: str) -> str:
     """Return a URL without user, password and query."""
-    place, mark, _ = re.split(r"([?#].*)", f"{url}?", maxsplit=1, flags=re.DOTALL)
-    scheme, sign, rest = place.partition("://")
-    _, at, host = rest.rpartition("@")
-    return f"{scheme}{sign}{MASK + at if at else ''}{host}{mark[0] + MASK if len(mark) > 1 else ''}"
+    return _URL.sub(
+        lambda found: found[1] + (f"{MASK}@" if found[2] else "") + found[3] + (found[4] and MASK), url, count=1
+    )

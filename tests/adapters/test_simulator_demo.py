@@ -51,8 +51,9 @@ def spans_at(instrument: str, at_ms: int, calendar: Calendar) -> Spans:
 def metrics_of(candles: Candles) -> MetricColumns:
     measured = measure("calibrated", candles.close, candles.high, candles.low, candles.volume)
     blank = candles.size - len(measured.coherence)
-    columns = (np.concatenate((np.full(blank, np.nan), column)) for column in measured)
-    return MetricColumns(*columns, np.zeros(candles.size))
+    columns = [np.concatenate((np.full(blank, np.nan), column)) for column in measured]
+    columns.append(np.zeros(candles.size))  # no bound is set on the hazard
+    return MetricColumns(*columns)
 
 
 def earns(spans: Spans) -> bool:

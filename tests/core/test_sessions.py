@@ -51,7 +51,7 @@ def naive_open(pair, moment):
     return False
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(PAIRS), st.integers(ms("2018-01-01"), ms("2031-01-01")))
 def test_openness_is_that_of_local_clocks(pair, moment):
     assert OPEN.is_open(pair, moment) == naive_open(pair, moment)
@@ -85,7 +85,7 @@ def test_every_minute_of_a_special_week_is_that_of_local_clocks(start):
         assert OPEN.open_minutes(pair, int(moments[0]), int(moments[-1]) + MINUTE) == is_open.sum()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(PAIRS),
     st.lists(st.integers(ms("2024-12-20"), ms("2025-01-10")), max_size=20),
@@ -98,7 +98,7 @@ def test_masks_say_what_single_questions_say(pair, moments, exit_minutes):
         assert leave == (not is_open or OPEN.exit_window(pair, moment, exit_minutes))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(PAIRS), st.integers(ms("2023-01-01"), ms("2026-01-01")), st.integers(0, 30 * 86_400_000))
 def test_openings_are_whole_whatever_range_asks_for_them(pair, start, length):
     rows = OPEN.openings(pair, start, start + length)
@@ -108,7 +108,7 @@ def test_openings_are_whole_whatever_range_asks_for_them(pair, start, length):
     assert (np.diff(rows.ravel()) > 0).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(PAIRS), st.integers(ms("2023-01-01"), ms("2026-01-01")))
 def test_opening_and_closing_are_the_ends_of_what_is_open(pair, moment):
     opens, closes = OPEN.opens_at(pair, moment), OPEN.closes_at(pair, moment)
@@ -180,8 +180,10 @@ def test_christmas_and_new_year_are_closed_from_17_to_17_new_york():
 
 def test_a_start_belongs_to_a_session_and_its_end_does_not():
     opens, closes = ms("2025-06-03T07:00"), ms("2025-06-03T21:00")
-    answers = [OPEN.is_open("EUR_USD", moment) for moment in (opens - 1, opens, closes - 1, closes)]
-    assert answers == [False, True, True, False]
+    moments = (opens - 1, opens, closes - 1, closes)
+    assert [OPEN.is_open("EUR_USD", moment) for moment in moments] == [False, True, True, False]
+    assert [OPEN.opens_at("EUR_USD", moment) for moment in moments] == [opens, None, None, ms("2025-06-04T07:00")]
+    assert [OPEN.closes_at("EUR_USD", moment) for moment in moments] == [None, closes, closes, None]
 
 
 def test_the_exit_window_begins_with_its_first_minute_and_ends_with_the_session():

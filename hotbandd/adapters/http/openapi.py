@@ -10,10 +10,11 @@ import msgspec
 
 from hotbandd.adapters.http.endpoints import Endpoint
 from hotbandd.adapters.http.requests import COUNT_MAX
+from hotbandd.settings.instruments import INSTRUMENT
 
 _ERROR: Final = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _FIELDS: Final = {
-    "instrument": {"type": "string", "pattern": "^[A-Z0-9]{2,12}_[A-Z0-9]{2,12}$"},
+    "instrument": {"type": "string", "pattern": f"^{INSTRUMENT.pattern}$"},
     "count": {"type": "integer", "minimum": 1, "maximum": COUNT_MAX},
 }
 

@@ -58,7 +58,7 @@ class OandaSource:
         token: str,
         environment: Environment,
         *,
-        account_id: str = "",
+        account_id: str | None = None,
         base_url: str | None = None,
         on_request: Callable[[str], None] = lambda _: None,
         page_minutes: int = MAX_COUNT,

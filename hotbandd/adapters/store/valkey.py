@@ -110,8 +110,9 @@ class ValkeyBackend:
 
     async def put(self, key: str, members: Sequence[Scored]) -> None:
         """Make each member the only one of its score, at once."""
-        words: list[Word] = [word for member, score in members for word in (member, int(score))]
-        await self._ask(key, self._put([key], words))
+        if members:
+            lines = b"".join(member + b"\n" for member, _ in members), "".join(f"{int(at)}\n" for _, at in members)
+            await self._ask(key, self._put([key], lines))
 
     async def trim(self, key: str, before: int) -> None:
         """Remove the members whose score is below a bound."""
