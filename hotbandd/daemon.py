@@ -204,7 +204,10 @@ def candle_source(settings: Settings, telemetry: Telemetry) -> CandleSource:
         if settings.oanda_api_key is None:
             raise SettingsError("HOTBAND_SOURCE=oanda needs OANDA_API_KEY or OANDA_API_KEY_FILE.")
         return OandaSource(
-            settings.oanda_api_key.reveal(), settings.oanda_environment, on_request=telemetry.source_request
+            settings.oanda_api_key.reveal(),
+            settings.oanda_environment,
+            account_id=settings.oanda_account_id,
+            on_request=telemetry.source_request,
         )
     return ReplaySource(Path(directory or ".")) if name == "replay" else SimulatedSource()
 

@@ -7,6 +7,7 @@ so a result never depends on where the array begins.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import erf, ndtr
 
 from kernels.types import Bits, Floats, Ints, Structure
@@ -17,6 +18,7 @@ _STILL = 4  # a window with fewer than m / 4 moves is without movement
 _SMALLEST = 16  # windows with movement hold words of three signs
 _LARGEST = 248  # counts of words in a window fit in one byte
 _KAPPA_FLOOR = 0.01
+_FEW = 256  # up to so many windows, one pass over all of them beats a pass per step
 
 
 def structure(close: Floats, m: int) -> Structure:
@@ -138,7 +140,11 @@ def _window_sum(values: Floats, m: int) -> Floats:
 
 
 def _excursion(values: Floats, mean: Floats, windows: int, m: int) -> Floats:
-    """Return max_k |Σ_{j ≤ k} (v_j - mean)| of each window."""
+    """Return max_k |Σ_{j ≤ k} (v_j - mean)| of each window; sums run in the order of the steps, whichever way is taken."""
+    if windows <= _FEW:
+        paths = np.cumsum(sliding_window_view(values, m)[:, : m - 1] - mean[:, None], axis=1)
+        highest: Floats = np.abs(paths).max(axis=1)
+        return highest
     path, step = np.zeros(windows), np.empty(windows)
     high, low = np.zeros(windows), np.zeros(windows)
     for k in range(m - 1):

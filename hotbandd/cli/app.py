@@ -52,7 +52,7 @@ def run_command(env_file: EnvFile = None) -> None:
 def demo(
     seconds: Annotated[float | None, typer.Option("--for", help="Stop after so many seconds.", min=1)] = None,
     speed: Annotated[float, typer.Option(help="Simulated seconds per second.", min=1, max=600)] = 60,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated market.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulated market.")] = None,
     http: Annotated[str, typer.Option(help="Address of the pages.")] = "127.0.0.1:8100",
 ) -> None:
     """Watch it work: embedded Valkey, simulated market, a fast clock; needs nothing."""

@@ -14,7 +14,7 @@ from rich.text import Text
 from hotbandd import daemon
 from hotbandd.adapters import log
 from hotbandd.adapters.clock import SteadyClock
-from hotbandd.adapters.simulator import DEMO_START_MS, SimulatedSource
+from hotbandd.adapters.simulator import DEFAULT_SEED, DEMO_START_MS, SimulatedSource
 from hotbandd.cli import common, tables
 from hotbandd.core.documents import ClockAnchor
 from hotbandd.errors import HotbandError
@@ -27,7 +27,7 @@ EVENTS = 8
 SHORT = {"EVAL_INTERVAL_SEC": "300", "ALLOC_INTERVAL_SEC": "300", "COOLDOWN_SEC": "1800", "LEASE_TTL_SEC": "5"}
 
 
-def demo(*, seconds: float | None, speed: float, seed: int, http: str) -> None:
+def demo(*, seconds: float | None, speed: float, seed: int | None, http: str) -> None:
     """Run the demo until its time is over or Ctrl-C."""
     log.configure("error", "auto", interactive=sys.stderr.isatty())
     with tempfile.TemporaryDirectory(prefix="hotband-demo-") as home:
@@ -37,9 +37,9 @@ def demo(*, seconds: float | None, speed: float, seed: int, http: str) -> None:
         common.run(lambda: _demo(settings, seconds=seconds, speed=speed, seed=seed))
 
 
-async def _demo(settings: Settings, *, seconds: float | None, speed: float, seed: int) -> None:
+async def _demo(settings: Settings, *, seconds: float | None, speed: float, seed: int | None) -> None:
     clock = SteadyClock(speed=speed, anchor_virtual=DEMO_START_MS)
-    source = SimulatedSource(seed)
+    source = SimulatedSource(DEFAULT_SEED if seed is None else seed)
     anchor = ClockAnchor(anchor_wall=clock.anchor_wall, anchor_virtual=clock.anchor_virtual, speed=speed)
 
     async def watch(running: daemon.Running) -> None:

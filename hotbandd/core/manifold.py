@@ -6,7 +6,6 @@ A window of 128 bits (129 candles) ends in a candle and is stamped at that candl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -193,7 +192,7 @@ def document(  # noqa: PLR0913
         coeffs=documents.Coefficients(
             sigma_eff=sigma_eff(candles.close), lambda_=float(metrics.hazard[-1]), lambda_hazard=rupture
         ),
-        repetition=_repetition(candles, signatures(family, metrics, precision=precision, levels=levels)),
+        repetition=_repetition(candles, metrics, family, precision=precision, levels=levels),
         diagnostics=documents.Diagnostics(
             kernel=family, candles=candles.size, window=WINDOW, source=source, gap_minutes=_gap(candles)
         ),
@@ -217,8 +216,12 @@ def _structure(candles: Candles, metrics: MetricColumns) -> documents.Structure:
     )
 
 
-def _repetition(candles: Candles, names: Sequence[str]) -> documents.Repetition:
-    last = occurrences(names, (candles.t + MINUTE_MS).tolist(), HOUR_MIN)[-1]
+def _repetition(
+    candles: Candles, metrics: MetricColumns, family: Family, *, precision: int, levels: int
+) -> documents.Repetition:
+    hour = slice(int(np.searchsorted(candles.t, candles.t[-1] - HOUR_MIN * MINUTE_MS)), None)
+    names = signatures(family, metrics.take(hour), precision=precision, levels=levels)
+    last = occurrences(names, (candles.t[hour] + MINUTE_MS).tolist(), HOUR_MIN)[-1]
     return documents.Repetition(signature=names[-1], count_1h=last.times, first_seen_ms=last.first_ms)
 
 
