@@ -26,9 +26,7 @@ def settings(env_file: Path | None, *, source_needed: bool = False, level: str |
 
     loaded = read_settings(env_file, source_needed=source_needed)
     chosen = loaded.settings
-    configure(
-        level or chosen.log_level, chosen.log_format, interactive=sys.stderr.isatty(), secrets=chosen.secrets()
-    )
+    configure(level or chosen.log_level, chosen.log_format, interactive=sys.stderr.isatty(), secrets=chosen.secrets())
     warn(loaded)
     return chosen
 

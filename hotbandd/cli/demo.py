@@ -112,9 +112,7 @@ class _Show:
         head = f"{tables.clock_text(seen.now)} UTC, simulated, {self._running.plan.clock.speed:g} x as fast"
         regimes = {pair: str(self._source.describe(pair, seen.now)) for pair in seen.manifolds}
         return Group(
-            Text.from_markup(
-                f"[bold]hotband demo[/bold]  {head}  {self._running.address}/status  Ctrl-C ends it"
-            ),
+            Text.from_markup(f"[bold]hotband demo[/bold]  {head}  {self._running.address}/status  Ctrl-C ends it"),
             Text.from_markup(tables.headline(seen)),
             tables.gates_table(seen, regimes),
             Text("\n".join(self.events[-EVENTS:]), style="dim"),

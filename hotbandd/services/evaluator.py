@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 
 from hotbandd.core import backtest, floors, gates, manifold, repetition, schedule, strategy
-from hotbandd.core.candles import DAY_MS
+from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.gates import Reason, Verdict
@@ -73,6 +73,7 @@ class Evaluator:
         self._market = context.market
         self._store = context.store
         self._compute = context.compute
+        self._clock = context.clock
         self._leadership = context.leadership
         self._telemetry = context.telemetry
         self._calendar = context.calendar
@@ -213,20 +214,21 @@ class Evaluator:
     async def _publish(self, lease: Lease, moment: int, found: Mapping[str, Evaluated]) -> None:
         """Publish one blob for all instruments, and take over what was found once it is out."""
         stepping = bool(found)
+        at = self._seen_at(moment)
         states = {pair: found[pair].state if stepping else self._states[pair] for pair in self._market.pairs}
         verdicts = {pair: found[pair].verdict if stepping else self._verdicts[pair] for pair in self._market.pairs}
         flags = {
-            pair: gates.published(states[pair], verdicts[pair], self._overlays(pair, moment), moment)
+            pair: gates.published(states[pair], verdicts[pair], self._overlays(pair, at), at)
             for pair in self._market.pairs
         }
         blob = GatesBlob(
             ts=moment,
             evaluated_ts=moment if stepping else self._slot,
             gates={pair: flag for pair, (flag, _) in flags.items()},
-            cooldowns={pair: 1 if gates.in_cooldown(states[pair], moment) else 0 for pair in states},
+            cooldowns={pair: 1 if gates.in_cooldown(states[pair], at) else 0 for pair in states},
             bufs={pair: self.rules.buffers[pair] for pair in states},
             reasons={pair: reasons for pair, (_, reasons) in flags.items()},
-            guards={pair: self._guard(pair, moment) for pair in states},
+            guards={pair: self._guard(pair, at) for pair in states},
             epoch=lease.epoch,
             seq=_seq(moment, stepping=stepping),
         )
@@ -242,7 +244,7 @@ class Evaluator:
         self._commit(moment, found, points)
         self._telemetry.evaluated(blob, states, summaries)
         self._telemetry.span_integrity(ok=not any(Reason.SPAN_INTEGRITY in one.reasons for one in verdicts.values()))
-        self._telemetry.sessions({pair: self._calendar.is_open(pair, moment) for pair in states})
+        self._telemetry.sessions({pair: self._calendar.is_open(pair, at) for pair in states})
         log.info(
             "evaluator.published",
             slot=moment,
@@ -262,6 +264,11 @@ class Evaluator:
             self._slot = slot
             self._stepped.set()
             self._stepped = anyio.Event()
+
+    def _seen_at(self, moment: int) -> int:
+        """Return the moment that overlays are judged at: the step's own, or the present minute where it runs late, as at a start."""
+        now = self._clock.now() - round(self.rules.lag_sec * 1000)
+        return max(moment, now - now % MINUTE_MS)
 
     def _overlays(self, pair: str, moment: int) -> list[Reason]:
         rules = self.rules
