@@ -7,8 +7,8 @@ import json
 from hotbandd.core import gates, sessions
 from hotbandd.core.allocation import AllocationRules
 from hotbandd.core.documents import Params
-from hotbandd.core.floors import EnvFloors
 from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.floors import EnvFloors
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.strategy import Guards, Setup
 from hotbandd.ports import Ages

@@ -246,7 +246,7 @@ class Server:
             try:
                 await self.start()
             except StoreUnreachableError as error:
-                log.error("valkey.restart_failed", error=str(error))  # noqa: TRY400  the sentence says it all
+                log.error("valkey.restart_failed", error=str(error))
             else:
                 log.info("valkey.restarted")
 

@@ -32,7 +32,7 @@ async def test_a_loop_that_fails_too_often_ends_the_process_with_a_sentence():
         runs.append(1)
         raise ValueError("broken for good")
 
-    with pytest.raises(RestartIntensityError, match="evaluator failed 4 times.*broken for good"):
+    with pytest.raises(RestartIntensityError, match=r"evaluator failed 4 times.*broken for good"):
         await supervise("evaluator", loop, RecordingTelemetry(), Health(), QUICK)
     assert len(runs) == 4
 
