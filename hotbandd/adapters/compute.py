@@ -15,6 +15,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 import anyio
+import anyio.to_thread
 
 from hotbandd.errors import ComputeError
 
@@ -57,18 +58,15 @@ class ProcessCompute:
         for _ in range(2):
             pool = self._pool
             try:
-                return await asyncio.get_running_loop().run_in_executor(pool, call)
+                # Submitting may start a worker, which takes long enough to be noticed on the event loop. Shielded, because a
+                # future that was cancelled here is one that the pool cannot settle when a worker dies.
+                submitted = await anyio.to_thread.run_sync(pool.submit, call)
+                return await asyncio.shield(asyncio.wrap_future(submitted))
             except BrokenProcessPool:
                 self._replace(pool)
         raise ComputeError(
             f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd."
         )
-
-    async def warm(self) -> None:
-        """Start every worker, so that the first tasks do not pay for it."""
-        async with anyio.create_task_group() as group:
-            for _ in range(self._workers):
-                group.start_soon(self.run, os.getpid)
 
     async def aclose(self) -> None:
         """Stop the workers; running tasks are given two seconds."""

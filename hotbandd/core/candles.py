@@ -119,12 +119,18 @@ def concatenate(parts: Iterable[Candles]) -> Candles:
 
 
 def merge(old: Candles, new: Candles) -> Candles:
-    """Merge two sets of candles by minute; where both have one, the newer set's stands."""
+    """Merge two ascending sets of candles by minute; where both have one, the newer set's stands."""
     if not old.size or not new.size:
         return new if new.size else old
-    kept = old.take(~np.isin(old.t, new.t))
-    joined = concatenate((kept, new))
-    return joined.take(np.argsort(joined.t, kind="stable"))
+    if new.t[0] > old.t[-1]:
+        return concatenate((old, new))
+    if new.t[-1] < old.t[0]:
+        return concatenate((new, old))
+    first, last = np.searchsorted(old.t, (new.t[0], new.t[-1] + 1)).tolist()
+    between = old.take(slice(first, last))
+    middle = concatenate((between.take(~np.isin(between.t, new.t)), new))
+    middle = middle.take(np.argsort(middle.t, kind="stable"))
+    return concatenate((old.take(slice(0, first)), middle, old.take(slice(last, None))))
 
 
 class Checked(NamedTuple):

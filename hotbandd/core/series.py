@@ -8,6 +8,7 @@ import numpy as np
 
 from hotbandd.core.candles import MINUTE_MS, Candles, Floats, Ints, concatenate, empty, merge, of_any
 
+_LOOK = 256  # a candle later than this many back is measured, or none is
 _CANDLE_COLUMNS = len(Candles._fields)
 
 
@@ -99,6 +100,12 @@ class Series:
         known = np.isfinite(metrics.hazard)
         return stamps[known], MetricColumns(*(column[known] for column in metrics))
 
+    def measured_by(self, moment_ms: int) -> int | None:
+        """Return the stamp (close) of the newest candle closed by a moment in which a measured window ends."""
+        stop = self.closed_by(moment_ms)
+        known = np.flatnonzero(np.isfinite(self.metrics.hazard[:stop][-_LOOK:]))
+        return int(self.candles.t[:stop][-_LOOK:][known[-1]]) + MINUTE_MS if known.size else None
+
     def fill(self, metrics: MetricColumns) -> None:
         """Set the metrics of the next unmeasured candles."""
         start = self._start + self.measured
@@ -114,9 +121,9 @@ class Series:
 
     def _changes(self, new: Candles) -> Candles:
         """Leave out what is stored already, to the last field."""
-        if not self.size or not new.size or int(new.t[0]) > self.newest:
-            return new
         old = self.candles
+        if not old.size or not new.size or new.t[0] > old.t[-1] or new.t[-1] < old.t[0]:
+            return new
         at = np.minimum(np.searchsorted(old.t, new.t), old.size - 1)
         same = np.ones(new.size, dtype=np.bool_)
         for ours, theirs in zip(old, new, strict=True):

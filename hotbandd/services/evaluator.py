@@ -282,7 +282,7 @@ class Evaluator:
             lookback_min=rules.lookback_min,
             min_occurrences=rules.min_occurrences,
         )
-        newest = int(stamps[-1]) if stamps.size else None
+        newest = self._market.series[pair].measured_by(moment)
         return gates.overlays(pair, moment, self._calendar, rules.gate, manifold_ts=newest, repeated=repeated)
 
     def _guard(self, pair: str, moment: int) -> Guard | None:

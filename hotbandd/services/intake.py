@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 import structlog
 
 from hotbandd.core import candles as columns
@@ -99,6 +100,7 @@ class Intake:
                 staged = sorted(backlog.staged, key=lambda part: int(part.t[0]))
                 self._market.series[pair].add(columns.concatenate(staged))
                 backlog.staged = []
+                await anyio.lowlevel.checkpoint()
         return not any(backlog.ranges for backlog in self._backlogs.values())
 
     def forget(self, now: int) -> None:

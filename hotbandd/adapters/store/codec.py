@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from hotbandd.adapters.store.backend import Scored
+from hotbandd.core.documents import Document
 from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Lease
 
@@ -21,6 +22,8 @@ def decode(key: str, raw: bytes | None, kind: type[T]) -> T | None:
     """Decode the document at a key; None where there is none. Raises CorruptPayloadError."""
     if raw is None:
         return None
+    if issubclass(kind, Document) and b'"schema":' not in raw:  # with one, msgspec checks its number
+        raise CorruptPayloadError(key, "it names no schema")
     try:
         return msgspec.json.decode(raw, type=kind)
     except _UNDECODABLE as error:
