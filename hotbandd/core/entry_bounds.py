@@ -37,6 +37,6 @@ def _newest(spec: Threshold, t: Ints, values: Floats) -> float:
     # One candle of today stands for it, and one from before the 30 days tells that they are whole.
     start = max(0, int(np.searchsorted(t, midnight - PERCENTILE_DAYS * DAY_MS - MINUTE_MS, side="right")) - 1)
     stop = int(np.searchsorted(t, midnight - MINUTE_MS, side="right"))
-    index = np.append(np.arange(start, stop), len(t) - 1)
+    index = np.append(np.arange(start, min(stop, len(t) - 1)), len(t) - 1)
     levels = threshold(spec, t[index], values[index])
     return float(np.asarray(levels).ravel()[-1])

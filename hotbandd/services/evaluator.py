@@ -108,13 +108,14 @@ class Evaluator:
             self._epoch = lease.epoch
         if due.stepping:
             await self._evaluate(lease, due.moment)
-        elif self._slot:
+        elif self._verdicts:
             await self._publish(lease, due.moment, {})
+        else:  # the lease is new: its first blob comes from a slot
+            await self._evaluate(lease, schedule.slot_at_or_before(due.moment, self.rules.interval_sec))
 
-    async def finished(self, slot: int) -> None:
-        """Wait until a slot that the evaluator shares is published, within a bound."""
-        if not schedule.is_slot(slot, self.rules.interval_sec):
-            return
+    async def finished(self, moment: int) -> None:
+        """Wait until the newest slot by a moment is published, within a bound."""
+        slot = schedule.slot_at_or_before(moment, self.rules.interval_sec)
         with anyio.move_on_after(FINISH_SEC):
             while self._slot < slot:
                 await self._stepped.wait()
@@ -134,6 +135,8 @@ class Evaluator:
     # ---- one slot
 
     async def _evaluate(self, lease: Lease, slot: int) -> None:
+        for pair in self._market.pairs:
+            await self._recall(pair, slot)
         found: dict[str, Evaluated] = {}
 
         async def one(pair: str) -> None:
@@ -158,7 +161,7 @@ class Evaluator:
             self._telemetry.loop_failed(self.name, type(error).__name__)
             log.warning("evaluator.failed", instrument=pair, slot=slot, error=str(error))
             return Evaluated(state, gates.judge(None), None, None)
-        return await self._judged(lease, pair, slot, key, newest, result)
+        return self._judged(lease, pair, slot, key, newest, result)
 
     async def _backtest(self, pair: str, slot: int) -> backtest.Result:
         rules = self.rules
@@ -168,11 +171,10 @@ class Evaluator:
         request = backtest.request_of(pair, candles, metrics, self._calendar, rules.setup, rules.params[pair])
         return await self._compute.run(backtest.evaluate, request)
 
-    async def _judged(
-        self, lease: Lease, pair: str, slot: int, key: str, newest: int, result: backtest.Result
-    ) -> Evaluated:
+    def _judged(self, lease: Lease, pair: str, slot: int, key: str, newest: int, result: backtest.Result) -> Evaluated:
         rules, state = self.rules, self._states[pair]
-        own = floors.floors(rules.floors, await self._history(pair, key, slot), rules.adaptive_share)
+        history = [point for point in self._points[pair, key] if slot - HISTORY_MS <= point.ts < slot]
+        own = floors.floors(rules.floors, history, rules.adaptive_share)
         span = result.spans[DECIDING_SPAN]
         verdict = gates.judge(
             gates.Measured(
@@ -201,13 +203,13 @@ class Evaluator:
         point = EvaluationPoint(ts=slot, trades=span.trades, calmar=span.calmar, pnl_total=span.pnl_total)
         return Evaluated(stepped, verdict, summary if result.integrity else None, point if counts else None)
 
-    async def _history(self, pair: str, key: str, slot: int) -> list[EvaluationPoint]:
-        """Return the kept evaluations of the 30 days before a slot; read once, then carried on."""
+    async def _recall(self, pair: str, slot: int) -> None:
+        """Read the kept evaluations of the 30 days before a slot once; they are carried on from then."""
+        key = self.rules.param_key(pair)
         if (pair, key) not in self._points:
             for other in [known for known in self._points if known[0] == pair]:
                 del self._points[other]
             self._points[pair, key] = await self._store.evaluation_points(pair, key, slot - HISTORY_MS, slot)
-        return [point for point in self._points[pair, key] if slot - HISTORY_MS <= point.ts < slot]
 
     # ---- publication
 

@@ -75,15 +75,23 @@ class Hydrator:
         await self._intake.recent(self._clock.now())
         await self._measure()
         await self._publish(lease)
-        until = self.next_due(due.moment).wake
-        while not self._market.loaded.is_set():
+        if not self._market.loaded.is_set():
+            await self._load(lease, until=self.next_due(due.moment).wake)
+        self._intake.forget(self._clock.now())
+
+    async def _load(self, lease: Lease, until: int) -> None:
+        """Go on with the history until the next step is due, or the source has none of it now."""
+        while True:
+            missing = self._intake.missing
             if await self._intake.history(self._clock.now()):
                 await self._measure()
+                self._published.clear()  # the last day's hazards look back further now
+                await self._publish(lease)
                 log.info("hydrator.loaded", candles={pair: s.size for pair, s in self._market.series.items()})
                 self._market.loaded.set()
-            elif self._clock.now() >= until:
-                break
-        self._intake.forget(self._clock.now())
+                return
+            if self._intake.missing == missing or self._clock.now() >= until:
+                return
 
     async def _measure(self) -> None:
         """Measure the windows that new candles end: long series in tasks of their own, the others together."""

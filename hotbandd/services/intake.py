@@ -10,6 +10,7 @@ import anyio.lowlevel
 import structlog
 
 from hotbandd.core import candles as columns
+from hotbandd.core import intervals
 from hotbandd.core.backfill import missing_ranges
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
 from hotbandd.errors import InputError, RefusedError, SourceUnreachableError
@@ -28,9 +29,7 @@ class _Backlog:
     """What is still to be done for one instrument."""
 
     ranges: list[Range] = field(default_factory=list)  # of the history, still to be fetched, newest first
-    staged: list[Candles] = field(
-        default_factory=list
-    )  # history fetched; enters the series at once, to be measured once
+    staged: list[Candles] = field(default_factory=list)  # history fetched; enters the series at once, measured once
     unsaved: Candles = field(default_factory=columns.empty)
 
 
@@ -46,6 +45,11 @@ class Intake:
         self._hot_ms = hot_days * DAY_MS
         self._backlogs = {pair: _Backlog() for pair in context.market.pairs}
 
+    @property
+    def missing(self) -> int:
+        """Number of ranges of the history that are still to be fetched."""
+        return sum(len(backlog.ranges) for backlog in self._backlogs.values())
+
     async def restore(self, now: int) -> None:
         """Read the stored history, and plan what of it has to be fetched."""
         oldest = self._oldest(now)
@@ -55,7 +59,8 @@ class Intake:
             page = await self._store.candles(pair, self._market.granularity, oldest, now)
             self._count(pair, page.refused)
             series.add(page.candles)
-            openings = self._calendar.week_openings(oldest, self._recent(now))
+            until = int(page.candles.t[-1]) if page.candles.size else self._recent(now)  # later ones come as recent
+            openings = intervals.clipped(self._calendar.week_openings(oldest, until), oldest, until)
             self._backlogs[pair].ranges = missing_ranges(page.candles.t, openings)
             log.info(
                 "intake.restored", instrument=pair, candles=page.candles.size, missing=len(self._backlogs[pair].ranges)
@@ -97,11 +102,11 @@ class Intake:
         await self._save()
         for pair, backlog in self._backlogs.items():
             if not backlog.ranges and backlog.staged:
-                staged = sorted(backlog.staged, key=lambda part: int(part.t[0]))
-                self._market.series[pair].add(columns.concatenate(staged))
+                # a range that was interrupted comes again: sorted, one candle per minute
+                self._market.series[pair].add(columns.check(columns.concatenate(backlog.staged)).candles)
                 backlog.staged = []
                 await anyio.lowlevel.checkpoint()
-        return not any(backlog.ranges for backlog in self._backlogs.values())
+        return not self.missing
 
     def forget(self, now: int) -> None:
         """Drop candles that are older than the history is long."""

@@ -32,8 +32,9 @@ class Leadership:
 
     def lose(self) -> None:
         """Note that this process leads no more."""
-        self.lease = None
-        self._gained = anyio.Event()
+        if self.lease is not None:  # told twice, those who wait already go on waiting for the same event
+            self.lease = None
+            self._gained = anyio.Event()
 
     def accept(self, outcome: Outcome, what: str) -> None:
         """Take note of what became of a publication; raise FencedError where another one leads."""

@@ -59,14 +59,15 @@ class LoopRunner:
 
     async def run(self, loop: Loop) -> None:
         """Run a loop until it is cancelled or fails by more than the outside being away."""
-        after = loop.first_after(self._clock.now())
         while True:
             await self._lead(loop)
-            due = loop.next_due(after)
-            self._health.waiting(loop.name, (due.wake - self._clock.now()) / 1000 / self._clock.speed)
-            await self._clock.sleep_until(due.wake, rank=loop.rank)
-            await self._step(loop, due)
-            after = max(due.wake, self._clock.now())
+            after = loop.first_after(self._clock.now())
+            while self._leadership.lease is not None:
+                due = loop.next_due(after)
+                self._health.waiting(loop.name, (due.wake - self._clock.now()) / 1000 / self._clock.speed)
+                await self._clock.sleep_until(due.wake, rank=loop.rank)
+                await self._step(loop, due)
+                after = max(due.wake, self._clock.now())
 
     async def _lead(self, loop: Loop) -> None:
         """Stand by until this process leads."""
@@ -76,9 +77,9 @@ class LoopRunner:
                 await self._leadership.held()
 
     async def _step(self, loop: Loop, due: Due) -> None:
-        """Do one step; while an outside system is away, try again until the next one is due."""
+        """Do one step; while an outside system is away, try again until the next one is due. Without the lease, do nothing."""
         pause = RETRY_FIRST_SEC
-        while True:
+        while self._leadership.lease is not None:
             began = time.monotonic()
             self._health.working(loop.name, loop.deadline_sec)
             try:

@@ -1,0 +1,202 @@
+"""Stages for the services: candles from a script, a store that can go away, a back-test that says what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from hotbandd import daemon, parts
+from hotbandd.adapters.clock import VirtualClock
+from hotbandd.adapters.compute import InlineCompute
+from hotbandd.adapters.store.memory import MemoryStore
+from hotbandd.core import backtest, sessions, strategy
+from hotbandd.core.candles import MINUTE_MS, Candles, concatenate, empty, of_columns
+from hotbandd.core.documents import SpanSummary
+from hotbandd.core.series import MetricColumns, Series
+from hotbandd.errors import StoreUnreachableError
+from hotbandd.ports import CandleSource, Clock, Compute, Page
+from hotbandd.settings import Settings, load
+from kernels.backtest import Trades
+from tests.services.recording import RecordingTelemetry
+
+NOW = 1_718_800_200_000  # Wednesday 2024-06-19 12:30 UTC: London and New York are open
+PAIRS = ("EUR_USD", "GBP_USD", "AUD_USD")
+LAG_MS = 10_000
+EVAL_MS, ALLOC_MS = 900_000, 600_000
+FOR_EVER = 2**53
+CALENDAR = sessions.calendar(enabled=True)
+
+GOOD = SpanSummary(
+    trades=40,
+    win_rate=0.6,
+    pnl_total=0.02,
+    max_drawdown=0.005,
+    calmar=4.0,
+    profit_factor=2.0,
+    avg_hold_min=60.0,
+    exposure=0.1,
+    max_losing_streak=3,
+    coverage=0.95,
+)
+BAD = SpanSummary(
+    trades=40,
+    win_rate=0.3,
+    pnl_total=-0.02,
+    max_drawdown=0.03,
+    calmar=-0.7,
+    profit_factor=0.5,
+    avg_hold_min=60.0,
+    exposure=0.1,
+    max_losing_streak=9,
+    coverage=0.95,
+)
+NO_TRADES = Trades(*(np.empty(0) for _ in Trades._fields))
+
+
+def settings_of(**given: object) -> Settings:
+    """Load settings: three pairs and two days of history, unless given otherwise."""
+    texts = {"hotband_pairs": ",".join(PAIRS), "hotband_source": "simulated", "candle_hot_days": 2, **given}
+    return load({name.upper(): str(value) for name, value in texts.items()}, None).settings
+
+
+def minutes(first: int, last: int, price: float = 1.1) -> Candles:
+    """Return one candle for each minute that opens in [first, last), a slow wave around a price."""
+    t = np.arange(first, last, MINUTE_MS, dtype=np.int64)
+    step = t // MINUTE_MS
+    close = price * (1 + 1e-4 * np.sin(step / 7.0) + 5e-5 * np.cos(step * 1.7))
+    return of_columns(t, close, close + 1e-4, close - 1e-4, close, 50.0 + step % 17)
+
+
+def trading(first: int, last: int, price: float = 1.1) -> Candles:
+    """Return the same of the FX week alone."""
+    rows = CALENDAR.week_openings(first, last)
+    return concatenate(minutes(max(first, opens), min(last, closes), price) for opens, closes in rows.tolist())
+
+
+def faulty(t: int, **wrong: float) -> Candles:
+    """Return one candle with some of its columns set to something else."""
+    return minutes(t, t + MINUTE_MS)._replace(**{name: np.array([value]) for name, value in wrong.items()})
+
+
+class ScriptedSource:
+    """Serves the candles that lie in ``held`` and then whatever was slipped in, and remembers what it was asked for."""
+
+    name = "scripted"
+
+    def __init__(self, held: Mapping[str, Candles]) -> None:
+        self.held = dict(held)
+        self.slipped: dict[str, list[Candles]] = {}
+        self.faults: dict[str, Exception] = {}
+        self.after_pages: dict[str, int] = {}
+        self.asked: list[tuple[str, int, int]] = []
+        self.page_minutes = 5000
+
+    async def fetch(self, instrument: str, start_ms: int, end_ms: int) -> AsyncIterator[Page]:
+        """Iterate over what is held, in pages; raise the instrument's fault, if it has one, after some of them."""
+        self.asked.append((instrument, start_ms, end_ms))
+        left = self.after_pages.get(instrument, 0)
+        wanted = self.held.get(instrument, empty()).between(start_ms, end_ms).closed_by(end_ms)
+        pages = [wanted.take(slice(at, at + self.page_minutes)) for at in range(0, wanted.size, self.page_minutes)]
+        for page in pages + self.slipped.pop(instrument, []):
+            if instrument in self.faults and not left:
+                break
+            yield Page(page, {})
+            left -= 1
+        if instrument in self.faults:
+            raise self.faults[instrument]
+
+    async def aclose(self) -> None:
+        """Hold nothing."""
+
+
+class ShakyStore:
+    """A store whose calls raise StoreUnreachableError on demand: all while ``away``, those named ``broken`` or that ``fails`` picks."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.away = False
+        self.broken: set[str] = set()
+        self.fails: Callable[[str], bool] = lambda _: False
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._store, name)
+
+        async def checked(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name)
+            if self.away or name in self.broken or self.fails(name):
+                raise StoreUnreachableError(f"{name}: nobody answers")
+            return await call(*args, **kwargs)
+
+        return checked
+
+
+class ScriptedCompute:
+    """Back-tests as told: ``outcome(pair, slot end)`` names the summary of every span, or raises; all else runs for real."""
+
+    def __init__(self, outcome: Callable[[str, int], SpanSummary]) -> None:
+        self.outcome = outcome
+        self.asked: list[tuple[str, int]] = []
+        self._pairs = {strategy.cost_bps(pair, {}): pair for pair in PAIRS}
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a function, unless it is a back-test."""
+        if function is not backtest.evaluate:
+            return function(*args, **kwargs)
+        request = args[0]
+        pair = self._pairs[request.cost_bps]
+        self.asked.append((pair, request.end_ms))
+        span = self.outcome(pair, request.end_ms)
+        days = ("14", "30", "60")
+        return backtest.Result(
+            trades=NO_TRADES,
+            start_ms=request.start_ms,
+            end_ms=request.end_ms,
+            spans=dict.fromkeys(days, span),
+            sufficient=dict.fromkeys(days, True),
+            integrity=True,
+        )
+
+    async def aclose(self) -> None:
+        """Nothing to stop."""
+
+
+def store_of(settings: Settings, clock: Clock) -> MemoryStore:
+    """Build an empty store in memory."""
+    return MemoryStore(parts.ages(settings), clock.now)
+
+
+async def desk_of(
+    settings: Settings,
+    clock: VirtualClock,
+    store: Any,
+    source: CandleSource,
+    *,
+    compute: Compute | None = None,
+    holder: str = "test",
+) -> daemon.Desk:
+    """Build a desk as a new process would, and make it lead."""
+    outside = daemon.Outside(store, source, compute or InlineCompute(), clock, RecordingTelemetry())
+    desk = daemon.desk(settings, outside)
+    lease = await store.acquire_lease(holder, FOR_EVER)
+    assert lease is not None
+    desk.context.leadership.gain(lease)
+    return desk
+
+
+def recorded(desk: daemon.Desk) -> RecordingTelemetry:
+    """Return what a desk reported."""
+    telemetry = desk.context.telemetry
+    assert isinstance(telemetry, RecordingTelemetry)
+    return telemetry
+
+
+def calm(series: Series, until_ms: int, *, start_ms: int | None = None) -> None:
+    """Let a series reach a moment with the same good metrics in every minute, so that no overlay shuts its gate."""
+    first = start_ms if start_ms is not None else max(series.newest + MINUTE_MS, until_ms - 400 * MINUTE_MS)
+    series.add(minutes(first, until_ms))
+    rows = series.size - series.measured
+    columns = (0.8, 0.7, 0.3, 0.1, 0.0)
+    series.fill(MetricColumns(*(np.full(rows, value) for value in columns)))

@@ -1,0 +1,264 @@
+"""Candles on their way from the source into the series and the store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hotbandd.adapters.clock import VirtualClock
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, concatenate
+from hotbandd.errors import CandleInputError, RefusedError, SourceUnreachableError, StoreUnreachableError
+from hotbandd.services.loop import Due
+from tests.services.scenes import (
+    NOW,
+    PAIRS,
+    ScriptedSource,
+    ShakyStore,
+    desk_of,
+    faulty,
+    recorded,
+    settings_of,
+    store_of,
+    trading,
+)
+
+EUR, GBP, AUD = PAIRS
+HOLD = NOW - 8 * DAY_MS
+
+
+class Stage:
+    """One desk over a scripted source and a store that can go away, and a clock that is moved by hand."""
+
+    def __init__(self, **given: object) -> None:
+        self.settings = settings_of(**given)
+        self.clock = VirtualClock(NOW)
+        self.store = ShakyStore(store_of(self.settings, self.clock))
+        self.source = ScriptedSource({pair: trading(HOLD, NOW + DAY_MS, 1.0 + i / 10) for i, pair in enumerate(PAIRS)})
+
+    async def start(self) -> Stage:
+        self.desk = await desk_of(self.settings, self.clock, self.store, self.source)
+        return self
+
+    async def step(self, minutes: float = 0) -> None:
+        self.clock._now += int(minutes * MINUTE_MS)
+        await self.desk.hydrator.step(Due(self.clock.now(), self.clock.now()))
+
+    async def stored(self, pair: str = EUR) -> Candles:
+        page = await self.store.candles(pair, "M1", 0, 2**53)
+        assert not page.refused
+        return page.candles
+
+    def held(self, pair: str = EUR, days: int = 2) -> Candles:
+        now = self.clock.now()
+        return self.source.held[pair].between(now - days * DAY_MS, now).closed_by(now)
+
+    def counted(self) -> dict[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for pair, outcome, count in recorded(self.desk).calls("candles"):
+            found[pair, outcome] = found.get((pair, outcome), 0) + count
+        return found
+
+
+def same(ours: Candles, theirs: Candles) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(ours, theirs, strict=True))
+
+
+async def test_every_candle_of_the_source_ends_in_series_and_store_exactly_once():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    await stage.step(1)
+    await stage.step(2.5)
+    for pair in PAIRS:
+        stored = await stage.stored(pair)
+        assert same(
+            stored, stage.source.held[pair].between(int(stored.t[0]), stage.clock.now()).closed_by(stage.clock.now())
+        )
+        assert same(
+            stored.between(NOW - 7 * DAY_MS + 5 * MINUTE_MS, NOW),
+            stage.held(pair, 7).between(0, NOW).between(NOW - 7 * DAY_MS + 5 * MINUTE_MS, NOW),
+        )
+        assert stage.counted() == stage.counted() | {(pair, "stored"): stored.size}
+        series = stage.desk.context.market.series[pair]
+        assert same(series.candles, stage.held(pair, 7))
+        assert series.measured == series.size
+
+
+async def test_the_newest_days_come_first_and_the_rest_newest_first():
+    stage = await Stage(candle_hot_days=8).start()
+    await stage.step()
+    asked = [(start, end) for pair, start, end in stage.source.asked if pair == EUR]
+    assert asked[0] == (NOW - 3 * DAY_MS, NOW)
+    assert asked[1:] == sorted(asked[1:], reverse=True)
+    assert len(asked) > 1
+    assert all(end <= NOW - 3 * DAY_MS for _, end in asked[1:])
+    assert stage.desk.context.market.loaded.is_set()
+
+
+async def test_nothing_older_than_the_history_and_nothing_of_the_future_is_asked_for():
+    stage = await Stage(candle_hot_days=8).start()
+    await stage.step()
+    await stage.step(1)
+    assert min(start for _, start, _ in stage.source.asked) == NOW - 8 * DAY_MS
+    assert all(start < end <= stage.clock.now() for _, start, end in stage.source.asked)
+
+
+async def test_a_restart_resumes_from_the_store_and_asks_only_for_what_is_missing():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    hole = (NOW - 2 * DAY_MS, NOW - 2 * DAY_MS + 30 * MINUTE_MS)
+    await stage.store._store._backend.trim("md:candles:GBP_USD:M1", 2**53)
+    kept = stage.source.held[GBP].between(NOW - 7 * DAY_MS, NOW)
+    await stage.store.put_candles(GBP, "M1", kept.take((kept.t < hole[0]) | (kept.t >= hole[1])))
+    stage.source.asked.clear()
+    await stage.start()
+    await stage.step(20)
+    newest = NOW - MINUTE_MS
+    assert sorted(stage.source.asked) == sorted(
+        [(pair, newest - 5 * MINUTE_MS, stage.clock.now()) for pair in PAIRS] + [(GBP, *hole)]
+    )
+    for pair in PAIRS:
+        assert same(stage.desk.context.market.series[pair].candles, stage.held(pair, 7))
+    assert same((await stage.stored(GBP)).between(*hole), stage.source.held[GBP].between(*hole))
+
+
+async def test_a_long_absence_is_fetched_once():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.store.put_candles(EUR, "M1", stage.source.held[EUR].between(NOW - 7 * DAY_MS, NOW - 5 * DAY_MS))
+    await stage.step()
+    asked = [(start, end) for pair, start, end in stage.source.asked if pair == EUR]
+    assert asked == [(int((await stage.stored()).between(0, NOW - 5 * DAY_MS).t[-1]) - 5 * MINUTE_MS, NOW)]
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held(days=7))
+
+
+async def test_a_late_and_a_corrected_candle_replace_what_was_there():
+    stage = await Stage().start()
+    late, corrected = NOW - 3 * MINUTE_MS, NOW - 2 * MINUTE_MS
+    whole = stage.source.held[EUR]
+    stage.source.held[EUR] = whole.take(whole.t != late)
+    await stage.step()
+    assert late not in (await stage.stored()).t
+    row = int(np.searchsorted(whole.t, corrected))
+    whole = whole._replace(close=whole.close.copy(), high=whole.high.copy())
+    whole.close[row] = whole.high[row] = whole.high[row] + 0.01
+    stage.source.held[EUR] = whole
+    await stage.step(1)
+    assert same((await stage.stored()).between(0, NOW + MINUTE_MS), stage.held().between(0, NOW + MINUTE_MS))
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held())
+
+
+async def test_candles_that_cannot_be_true_are_counted_and_reach_neither_series_nor_store():
+    stage = await Stage().start()
+    t = NOW - 4 * MINUTE_MS
+    stage.source.slipped[EUR] = [
+        faulty(t, high=0.5),
+        faulty(t, close=float("nan")),
+        faulty(NOW),
+        faulty(t + 1),
+        concatenate((trading(t, t + MINUTE_MS, 1.0), trading(t, t + MINUTE_MS, 1.0))),
+    ]
+    await stage.step()
+    assert same(await stage.stored(), (await stage.stored()).between(0, NOW))
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held())
+    refused = {reason: count for (pair, reason), count in stage.counted().items() if pair == EUR and reason != "stored"}
+    assert refused == {"high_below_low": 1, "not_finite": 1, "future": 1, "off_grid": 1, "duplicate": 1}
+
+
+@pytest.mark.parametrize("fault", [SourceUnreachableError("no"), RefusedError("no"), CandleInputError("no")])
+async def test_the_fault_of_one_instrument_leaves_the_others_alone(fault):
+    stage = await Stage(candle_hot_days=7).start()
+    stage.source.faults[GBP] = fault
+    await stage.step()
+    assert not (await stage.stored(GBP)).size
+    assert same((await stage.stored(AUD)).between(NOW - DAY_MS, NOW), stage.held(AUD, 1))
+    assert ("hydrator", type(fault).__name__) in recorded(stage.desk).calls("loop_failed")
+    assert await stage.store.manifold(AUD) is not None
+
+
+async def test_a_source_that_fails_for_all_is_worth_a_retry_and_then_nothing_is_missing():
+    stage = await Stage().start()
+    stage.source.faults = dict.fromkeys(PAIRS, SourceUnreachableError("down"))
+    with pytest.raises(SourceUnreachableError, match="down"):
+        await stage.step()
+    stage.source.faults.clear()
+    await stage.step(1)
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held())
+
+
+async def test_history_that_the_source_has_not_got_now_is_asked_for_at_the_next_step_only():
+    stage = await Stage(candle_hot_days=7).start()
+    stage.source.page_minutes = 1000
+    stage.source.faults[EUR] = SourceUnreachableError("hiccup")
+    stage.source.after_pages[EUR] = 2
+    await stage.step()
+    asked = [start for pair, start, _ in stage.source.asked if pair == EUR]
+    assert not stage.desk.context.market.loaded.is_set()
+    assert len(asked) <= 4
+    stage.source.faults.clear()
+    await stage.step(1)
+    await stage.step(1)
+    assert stage.desk.context.market.loaded.is_set()
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held(days=7))
+    assert (np.diff((await stage.stored()).t) > 0).all()
+
+
+async def test_history_that_is_refused_is_not_asked_for_again():
+    stage = await Stage(candle_hot_days=7).start()
+    stage.source.faults[EUR] = RefusedError("no such instrument")
+    await stage.step()
+    assert stage.desk.context.market.loaded.is_set()
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_the_store_could_not_take_is_stored_once_it_is_back(first):
+    stage = await Stage(candle_hot_days=7).start()
+    if not first:
+        await stage.step()
+    stage.store.broken.add("put_candles")
+    for _ in range(2):
+        with pytest.raises(StoreUnreachableError):
+            await stage.step(4)
+    stage.store.broken.clear()
+    await stage.step(4)
+    now = stage.clock.now()
+    assert same((await stage.stored()).between(now - 6 * DAY_MS, now), stage.held(days=6))
+    assert stage.desk.context.market.loaded.is_set()
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held(days=7))
+
+
+async def test_a_store_that_is_away_while_history_comes_loses_none_of_it():
+    stage = await Stage(candle_hot_days=7).start()
+    put = 0
+
+    def interrupted(name: str) -> bool:
+        nonlocal put
+        put += name == "put_candles"
+        return name == "put_candles" and put == len(PAIRS) + 2  # in the middle of saving the first range of history
+
+    stage.store.fails = interrupted
+    with pytest.raises(StoreUnreachableError):
+        await stage.step()
+    await stage.step(1)
+    now = stage.clock.now()
+    for pair in PAIRS:
+        assert same((await stage.stored(pair)).between(now - 6 * DAY_MS, now), stage.held(pair, 6))
+        assert same(stage.desk.context.market.series[pair].candles, stage.held(pair, 7))
+
+
+async def test_candles_older_than_the_history_are_forgotten():
+    stage = await Stage().start()
+    await stage.step()
+    await stage.step(10)
+    series = stage.desk.context.market.series[EUR]
+    assert int(series.candles.t[0]) == NOW + 10 * MINUTE_MS - 2 * DAY_MS
+    assert series.measured == series.size
+
+
+async def test_a_regained_lease_keeps_the_series_that_is_there():
+    stage = await Stage().start()
+    await stage.step()
+    stage.store.calls.clear()
+    stage.desk.context.leadership.lose()
+    stage.desk.context.leadership.gain(await stage.store.acquire_lease("test", 2**53))
+    await stage.step(1)
+    assert "candles" not in stage.store.calls
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held())
