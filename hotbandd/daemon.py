@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -158,6 +159,7 @@ async def run(plan: Plan) -> None:
                 log.warning("kill_switch.engaged", release="hotbandd kill release")
             built = desk(plan.settings, ports)
             desk_box.append(built)
+            gc.freeze()  # what lives as long as the process need not be looked at again, and again
             async with anyio.create_task_group() as tasks:
                 address = await _start(tasks, plan, built, ports, telemetry)
                 if plan.ready is not None:

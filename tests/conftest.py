@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from redis.asyncio import Redis
+
+from tests.valkey import owner
 
 settings.register_profile("project", deadline=None)  # a busy machine is no failure
 settings.load_profile("project")
@@ -19,3 +23,18 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real candles and golden outputs at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a real server, one for the session."""
+    with owner(tmp_path_factory.mktemp("home")) as owned:
+        yield owned.url
+
+
+@pytest.fixture
+async def raw(valkey_url: str) -> AsyncIterator[Redis]:
+    """Return a plain client of the emptied server."""
+    async with Redis.from_url(valkey_url, protocol=2) as client:
+        await client.flushall()
+        yield client

@@ -176,11 +176,10 @@ class Folder:
         self.log.write_bytes(b"")
 
     def recorded_socket(self) -> Path | None:
-        """Return the socket that the last server was started on."""
-        try:
+        """Return the socket that the last server was started on. Raises StoreUnreachableError."""
+        with self._faults(), suppress(FileNotFoundError, NotADirectoryError):
             return Path(self._record.read_text())
-        except FileNotFoundError:
-            return None
+        return None
 
     def last_words(self) -> str:
         """Return the last line that the server wrote."""

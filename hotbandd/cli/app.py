@@ -31,7 +31,7 @@ Kernel = Annotated[str | None, typer.Option("--kernel", help="calibrated or nati
 def run() -> None:
     """Run the command line; an error is one sentence and an exit code."""
     try:
-        app()
+        app(prog_name=app.info.name)
     except HotbandError as error:
         typer.echo(f"hotbandd: {error}", err=True)
         sys.exit(error.exit_code)

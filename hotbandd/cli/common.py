@@ -22,13 +22,18 @@ T = TypeVar("T")
 
 def settings(env_file: Path | None, *, source_needed: bool = False, level: str | None = None) -> Settings:
     """Load the settings, set the logs up, and say what should be known. Raises SettingsError."""
+    return loaded(env_file, source_needed=source_needed, level=level).settings
+
+
+def loaded(env_file: Path | None, *, source_needed: bool = False, level: str | None = None) -> Loaded:
+    """Do as ``settings`` does, and tell where each of them comes from as well."""
     from hotbandd.adapters.log import configure
 
-    loaded = read_settings(env_file, source_needed=source_needed)
-    chosen = loaded.settings
+    found = read_settings(env_file, source_needed=source_needed)
+    chosen = found.settings
     configure(level or chosen.log_level, chosen.log_format, interactive=sys.stderr.isatty(), secrets=chosen.secrets())
-    warn(loaded)
-    return chosen
+    warn(found)
+    return found
 
 
 def warn(loaded: Loaded) -> None:

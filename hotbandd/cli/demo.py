@@ -17,8 +17,8 @@ from hotbandd.adapters.clock import SteadyClock
 from hotbandd.adapters.simulator import DEFAULT_SEED, DEMO_START_MS, SimulatedSource
 from hotbandd.cli import common, tables
 from hotbandd.core.documents import ClockAnchor
-from hotbandd.errors import HotbandError
-from hotbandd.settings import Settings, load
+from hotbandd.errors import HotbandError, UsageError
+from hotbandd.settings import TABLE, Settings, load
 
 REFRESH_SEC = 0.5
 TABLE_SEC = 20.0
@@ -30,6 +30,10 @@ SHORT = {"EVAL_INTERVAL_SEC": "300", "ALLOC_INTERVAL_SEC": "300", "COOLDOWN_SEC"
 def demo(*, seconds: float | None, speed: float, seed: int | None, http: str) -> None:
     """Run the demo until its time is over or Ctrl-C."""
     log.configure("error", "auto", interactive=sys.stderr.isatty())
+    try:
+        TABLE["http"].kind.parse(http)
+    except ValueError as error:
+        raise UsageError(f"--http must be {TABLE['http'].accepts}: {error}.") from error
     with tempfile.TemporaryDirectory(prefix="hotband-demo-") as home:
         settings = load(
             {"HOTBAND_HOME": home, "HOTBAND_SOURCE": "simulated", "HOTBAND_HTTP": http, **SHORT}, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -22,18 +23,20 @@ from hotbandd.core.candles import Candles
 from hotbandd.core.documents import Params
 from hotbandd.core.series import Series
 from hotbandd.errors import CandleInputError, UsageError
-from hotbandd.settings import Settings, instrument
+from hotbandd.settings import TABLE, Loaded, Settings, instrument
 
 UNKNOWN = "UNKNOWN"  # as the original's generator names input that does not name itself
 LONGEST_FILE = 512 * 1024 * 1024
-NATIVE_PRECISION = 2
+PRECISION = "signature_precision"
+NATIVE_PRECISION = 2  # of the profile, where the setting does not say another one
 
 
 def manifold(
     source: str, output: str, *, name: str | None, profile: str, kernel: str | None, env_file: Path | None
 ) -> None:
     """Measure a file, and write its manifold document."""
-    settings = common.settings(env_file, level="warning")
+    loaded = common.loaded(env_file, level="warning")
+    settings = loaded.settings
     if profile not in {"strict", "native"}:
         raise UsageError(f"--profile must be strict or native, not {profile!r}.")
     native = profile == "native"
@@ -48,9 +51,9 @@ def manifold(
         _named(name, source),
         family=family,
         profile=cast(Literal["strict", "native"], profile),
-        precision=NATIVE_PRECISION if native else settings.signature_precision,
+        precision=NATIVE_PRECISION if native and _is_default(loaded, PRECISION) else settings.signature_precision,
         levels=settings.signature_levels,
-        lookback_min=60,
+        lookback_min=settings.session_pattern_lookback_min,
     )
     encoded = msgspec.json.encode(document, order="sorted") + b"\n"
     if output == "-":
@@ -108,7 +111,8 @@ def _params(base: Params, given: list[str]) -> Params:
     try:
         params = msgspec.convert(values, Params)
     except msgspec.ValidationError as error:
-        raise UsageError(f"--param: {error}.") from error
+        why, _, place = str(error).partition(" - at `$.")
+        raise UsageError(f"--param {place.rstrip('`')}: {why[0].lower()}{why[1:]}.") from error
     if isinstance(params.c_min, str):
         strategy.parse_threshold(params.c_min)
     if params.strategy not in strategy.BUILT_IN:
@@ -126,9 +130,10 @@ def _value(key: str, text: str) -> Any:
     except ValueError:
         pass
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return number if isfinite(number) else text
 
 
 def _show(report: dict[str, Any], result: backtests.Result) -> None:
@@ -148,6 +153,10 @@ def _show(report: dict[str, Any], result: backtests.Result) -> None:
             f"{span.coverage:.0%}{enough}",
         )
     console.print(table)
+
+
+def _is_default(loaded: Loaded, field: str) -> bool:
+    return loaded.sources[TABLE[field].name] == "default"
 
 
 def _family(kernel: str | None, settings: Settings) -> manifolds.Family:

@@ -24,7 +24,9 @@ def status(env_file: Path | None, *, as_json: bool) -> None:
     seen = common.run(read)
     faults = tables.faults(seen, settings.gates_blob_max_age_sec)
     if as_json:
-        common.print_json({**msgspec.to_builtins(seen._asdict()), "healthy": not faults, "faults": faults})
+        leader = seen.leader._asdict() if seen.leader else None
+        shown = {**msgspec.to_builtins(seen._asdict()), "leader": leader}
+        common.print_json({**shown, "healthy": not faults, "faults": faults})
     else:
         console = common.console()
         console.print(tables.headline(seen))

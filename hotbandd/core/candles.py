@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class Candle(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Candle(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One candle as it is stored: ``t`` open time (UTC epoch ms), prices, tick volume, closing bid and ask if known."""
 
     t: int

@@ -99,7 +99,7 @@ class Manifold(Document, frozen=True, kw_only=True):
     seq: Count
 
 
-class ManifoldPoint(Document, frozen=True, kw_only=True):
+class ManifoldPoint(Document, frozen=True, kw_only=True, gc=False):
     """One minute of ``ws:manifold:hist:{inst}``."""
 
     ts: Millis
@@ -166,7 +166,7 @@ class RollingSummary(Document, frozen=True, kw_only=True):
     seq: Count
 
 
-class EvaluationPoint(Document, frozen=True, kw_only=True):
+class EvaluationPoint(Document, frozen=True, kw_only=True, gc=False):
     """One evaluation kept for the adaptive floors (``bt:rolling:hist:{inst}:{param_key}``)."""
 
     ts: Millis
@@ -249,7 +249,7 @@ class ClockAnchor(Document, frozen=True, kw_only=True):
     speed: Annotated[float, Meta(gt=0.0)]
 
 
-class Signal(Struct, frozen=True, kw_only=True):
+class Signal(Struct, frozen=True, kw_only=True, gc=False):
     """One signal (``sep:signal:{inst}:{ts_ns}``): a window's metrics at its newest candle's close."""
 
     ts_ns: Annotated[int, Meta(ge=0)]

@@ -52,7 +52,7 @@ class Hydrator:
         self._telemetry = context.telemetry
         self._epoch = -1
         self._published: dict[str, int] = {}
-        self.deadline_sec = max(60.0, 3 * rules.interval_sec / context.clock.speed)
+        self.deadline_sec = max(60.0, 3 * rules.interval_sec / context.clock.speed) + len(context.market.pairs)
 
     def next_due(self, now_ms: int) -> Due:
         """Return the next step: multiples of the interval, off the slots by at most half a decision lag."""

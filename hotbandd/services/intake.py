@@ -11,6 +11,7 @@ import structlog
 
 from hotbandd.core import candles as columns
 from hotbandd.core import intervals
+from hotbandd.core import intervals
 from hotbandd.core.backfill import missing_ranges
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
 from hotbandd.errors import InputError, RefusedError, SourceUnreachableError
@@ -90,7 +91,7 @@ class Intake:
         async def one(pair: str) -> None:
             backlog = self._backlogs[pair]
             try:
-                await self._fetch(pair, backlog.ranges[0], now, stage=True)
+                backlog.staged += await self._fetch(pair, backlog.ranges[0], now, stage=True)
             except SourceUnreachableError as error:
                 self._warn(pair, error)
                 return
@@ -102,8 +103,8 @@ class Intake:
         await self._save()
         for pair, backlog in self._backlogs.items():
             if not backlog.ranges and backlog.staged:
-                # a range that was interrupted comes again: sorted, one candle per minute
-                self._market.series[pair].add(columns.check(columns.concatenate(backlog.staged)).candles)
+                staged = sorted(backlog.staged, key=lambda part: int(part.t[0]))
+                self._market.series[pair].add(columns.concatenate(staged))
                 backlog.staged = []
                 await anyio.lowlevel.checkpoint()
         return not self.missing
@@ -113,16 +114,19 @@ class Intake:
         for series in self._market.series.values():
             series.trim(self._oldest(now))
 
-    async def _fetch(self, pair: str, wanted: Range, now: int, *, stage: bool = False) -> None:
+    async def _fetch(self, pair: str, wanted: Range, now: int, *, stage: bool = False) -> list[Candles]:
+        """Fetch a range into the series, or, to ``stage`` it, only return its parts; either way it is to be saved."""
         backlog = self._backlogs[pair]
+        parts: list[Candles] = []
         async for page in self._source.fetch(pair, *wanted):
             checked = columns.check(page.candles, now_ms=now)
             self._count(pair, page.refused)
             self._count(pair, checked.refused)
             taken = checked.candles if stage else self._market.series[pair].add(checked.candles)
-            if stage and taken.size:
-                backlog.staged.append(taken)
+            if taken.size:
+                parts.append(taken)
             backlog.unsaved = columns.merge(backlog.unsaved, taken)
+        return parts
 
     async def _save(self) -> None:
         """Store what the series took in; what the store does not take now stays for the next time."""

@@ -1,9 +1,9 @@
-"""Stores for tests: one real server for the session, emptied before each test, and the twin in memory."""
+"""Stores for tests: one over the real server of the session, and its twin in memory."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import pytest
@@ -14,22 +14,6 @@ from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.memory import MemoryBackend
 from hotbandd.adapters.store.valkey import ValkeyBackend
 from tests.adapters.store_samples import AGES
-from tests.valkey import owner
-
-
-@pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the URL of a real server."""
-    with owner(tmp_path_factory.mktemp("home")) as owned:
-        yield owned.url
-
-
-@pytest.fixture
-async def raw(valkey_url: str) -> AsyncIterator[Redis]:
-    """Return a plain client of the emptied server."""
-    async with Redis.from_url(valkey_url, protocol=2) as client:
-        await client.flushall()
-        yield client
 
 
 class Bench(NamedTuple):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import numpy as np
+from msgspec.structs import replace
 
 from hotbandd import daemon, parts
-from hotbandd.adapters.clock import VirtualClock
 from hotbandd.adapters.compute import InlineCompute
 from hotbandd.adapters.store.memory import MemoryStore
 from hotbandd.core import backtest, sessions, strategy
@@ -52,6 +54,8 @@ BAD = SpanSummary(
     max_losing_streak=9,
     coverage=0.95,
 )
+DEAD = replace(GOOD, calmar=0.1)
+SHORT = replace(GOOD, coverage=0.5)
 NO_TRADES = Trades(*(np.empty(0) for _ in Trades._fields))
 
 
@@ -111,24 +115,50 @@ class ScriptedSource:
         """Hold nothing."""
 
 
+class HandClock:
+    """A clock that a test sets by hand; who sleeps takes it along."""
+
+    speed = 1.0
+
+    def __init__(self, moment: int = NOW) -> None:
+        self.moment = moment
+
+    def now(self) -> int:
+        """Return the moment."""
+        return self.moment
+
+    async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
+        """Jump there."""
+        del rank
+        self.moment = max(self.moment, moment_ms)
+        await anyio.lowlevel.checkpoint()
+
+
 class ShakyStore:
-    """A store whose calls raise StoreUnreachableError on demand: all while ``away``, those named ``broken`` or that ``fails`` picks."""
+    """A store whose calls raise StoreUnreachableError on demand: all while ``away``, those named ``broken`` or that ``fails`` picks.
+
+    Calls named ``deaf`` are done, and only their answer is lost.
+    """
 
     def __init__(self, store: MemoryStore) -> None:
-        self._store = store
+        self.inner = store
         self.away = False
         self.broken: set[str] = set()
         self.fails: Callable[[str], bool] = lambda _: False
+        self.deaf: set[str] = set()
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        call = getattr(self._store, name)
+        call = getattr(self.inner, name)
 
         async def checked(*args: Any, **kwargs: Any) -> Any:
             self.calls.append(name)
             if self.away or name in self.broken or self.fails(name):
                 raise StoreUnreachableError(f"{name}: nobody answers")
-            return await call(*args, **kwargs)
+            answer = await call(*args, **kwargs)
+            if name in self.deaf:
+                raise StoreUnreachableError(f"{name}: the answer was lost")
+            return answer
 
         return checked
 
@@ -155,7 +185,7 @@ class ScriptedCompute:
             start_ms=request.start_ms,
             end_ms=request.end_ms,
             spans=dict.fromkeys(days, span),
-            sufficient=dict.fromkeys(days, True),
+            sufficient=dict.fromkeys(days, span.coverage >= backtest.MIN_COVERAGE),
             integrity=True,
         )
 
@@ -170,7 +200,7 @@ def store_of(settings: Settings, clock: Clock) -> MemoryStore:
 
 async def desk_of(
     settings: Settings,
-    clock: VirtualClock,
+    clock: Clock,
     store: Any,
     source: CandleSource,
     *,
@@ -193,10 +223,9 @@ def recorded(desk: daemon.Desk) -> RecordingTelemetry:
     return telemetry
 
 
-def calm(series: Series, until_ms: int, *, start_ms: int | None = None) -> None:
+def calm(series: Series, until_ms: int, *, start_ms: int = NOW - 400 * MINUTE_MS) -> None:
     """Let a series reach a moment with the same good metrics in every minute, so that no overlay shuts its gate."""
-    first = start_ms if start_ms is not None else max(series.newest + MINUTE_MS, until_ms - 400 * MINUTE_MS)
-    series.add(minutes(first, until_ms))
+    series.add(minutes(max(series.newest + MINUTE_MS, start_ms), until_ms))
     rows = series.size - series.measured
     columns = (0.8, 0.7, 0.3, 0.1, 0.0)
     series.fill(MetricColumns(*(np.full(rows, value) for value in columns)))

@@ -1,0 +1,42 @@
+"""``hotbandd demo``: it shows something within seconds, and leaves nothing."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import gone, hotbandd, running
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """Return a temporary folder for the demo; its path is short, as that of a socket has to be."""
+    with tempfile.TemporaryDirectory(prefix="hb-") as folder:
+        yield Path(folder)
+
+
+def test_the_demo_shows_its_first_documents_and_leaves_nothing_behind(tmp_path, scratch):
+    ended = hotbandd(tmp_path, "demo", "--for", "20", "--http", "127.0.0.1:0", TMPDIR=str(scratch))
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    assert "Pages: http://127.0.0.1:" in ended.out
+    for first in ("First manifold", "First blob of gates", "First weights document"):
+        assert first in ended.out
+    assert "EUR_USD" in ended.out
+    assert not list(scratch.iterdir())
+
+
+def test_ctrl_c_ends_the_demo_well(tmp_path, scratch):
+    with running(tmp_path, "demo", "--http", "127.0.0.1:0", TMPDIR=str(scratch)) as demo:
+        demo.until(lambda: "First manifold" in demo.stderr, "the first manifold")
+        family = demo.family()
+        assert len(family) > 1
+        assert demo.end(signal.SIGINT) < 5
+    assert demo.process.returncode == 0
+    assert "Traceback" not in demo.stderr
+    gone(family)
+    assert not list(scratch.iterdir())

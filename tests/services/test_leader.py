@@ -1,0 +1,152 @@
+"""Leadership: who holds the lease publishes; who loses it stands by and takes it again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from hotbandd.errors import FencedError
+from hotbandd.ports import Lease, Outcome
+from hotbandd.services.health import Health
+from hotbandd.services.leader import Leader, Leadership
+from tests.services.recording import RecordingTelemetry
+from tests.services.scenes import HandClock, ShakyStore, settings_of, store_of
+from tests.valkey import eventually
+
+TTL_SEC = 0.15
+
+
+class Process:
+    """A process that wants to lead."""
+
+    def __init__(self, store: ShakyStore, holder: str, ttl_sec: float = TTL_SEC) -> None:
+        self.leadership, self.health, self.telemetry = Leadership(), Health(), RecordingTelemetry()
+        self.leader = Leader(self.leadership, store, self.telemetry, self.health, holder, ttl_sec)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.leader.run)
+            yield
+            group.cancel_scope.cancel()
+
+    @property
+    def leads(self) -> bool:
+        return self.leadership.lease is not None
+
+
+def holds(check: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        return check()
+
+    return ask
+
+
+@pytest.fixture
+def store() -> ShakyStore:
+    return ShakyStore(store_of(settings_of(), HandClock()))
+
+
+async def test_a_process_alone_leads_and_keeps_the_lease_beyond_its_life(store):
+    one = Process(store, "one")
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+        lease = one.leadership.lease
+        await eventually(holds(lambda: store.calls.count("renew_lease") >= 6))
+        assert one.leadership.lease == lease == await store.leader()
+    assert one.telemetry.calls("leader")[-1] == (True,)
+
+
+async def test_a_process_that_ends_gives_the_lease_up_at_once(store):
+    one = Process(store, "one", ttl_sec=3600)
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+    assert await store.leader() is None
+    assert not one.leads
+
+
+async def test_a_second_process_stands_by_and_takes_over_with_a_higher_epoch(store):
+    one, two = Process(store, "one"), Process(store, "two")
+    async with two.running():
+        await eventually(holds(lambda: two.leads))
+        async with one.running():
+            await eventually(holds(lambda: store.calls.count("acquire_lease") >= 4))
+            assert not one.leads
+            first = two.leadership.lease
+            two.leader._beat = anyio.sleep_forever  # as if it were stopped
+            await eventually(holds(lambda: one.leads))
+            assert one.leadership.lease.epoch > first.epoch
+    assert not two.leads
+
+
+async def test_a_lease_that_was_lost_is_noticed_and_taken_again(store):
+    one = Process(store, "one")
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+        first = one.leadership.lease
+        await store.release_lease(first)
+        await eventually(holds(lambda: one.leads and one.leadership.lease != first))
+        assert one.leadership.lease.epoch > first.epoch
+
+
+async def test_a_store_that_is_away_is_reported_and_the_lease_stays_what_the_store_says(store):
+    one = Process(store, "one", ttl_sec=0.3)
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+        lease = one.leadership.lease
+        store.away = True
+        await eventually(holds(lambda: one.health.store_up is False))
+        assert one.leadership.lease == lease
+        store.away = False
+        await eventually(holds(lambda: one.health.store_up is True))
+        await eventually(holds(lambda: one.leads))
+    ups = [up for (up,) in one.telemetry.calls("store_up")]
+    assert ups[0]
+    assert ups[-1]
+    assert False in ups
+    assert one.health.silent() == []
+
+
+async def test_an_end_while_the_store_is_away_is_not_held_up(store):
+    one = Process(store, "one")
+    with anyio.fail_after(2):
+        async with one.running():
+            await eventually(holds(lambda: one.leads))
+            store.away = True
+    assert not one.leads
+
+
+async def test_who_waits_for_the_lease_is_woken_however_often_its_loss_was_told():
+    leadership, got = Leadership(), []
+    leadership.gain(Lease("one", 1))
+    leadership.lose()
+
+    async def wait() -> None:
+        got.append(await leadership.held())
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            leadership.lose()
+            leadership.gain(Lease("one", 2))
+    assert got == [Lease("one", 2)]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PUBLISHED, Outcome.DUPLICATE])
+def test_what_was_published_once_or_twice_leaves_the_lead(outcome):
+    leadership = Leadership()
+    leadership.gain(Lease("one", 1))
+    leadership.accept(outcome, "the gates")
+    assert leadership.lease == Lease("one", 1)
+
+
+def test_a_fenced_publication_ends_the_lead():
+    leadership = Leadership()
+    leadership.gain(Lease("one", 1))
+    with pytest.raises(FencedError, match="the gates was not published"):
+        leadership.accept(Outcome.FENCED, "the gates")
+    assert leadership.lease is None
