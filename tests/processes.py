@@ -135,7 +135,7 @@ def descendants(root: int) -> set[int]:
 def gone(pids: set[int], within_sec: float = 2.0) -> None:
     """Wait until none of some processes runs; zombies do not."""
     deadline = time.monotonic() + within_sec
-    while left := {pid: _words(pid) for pid in pids if _stat(pid) is not None}:
+    while left := {pid: command_line(pid) for pid in pids if _stat(pid) is not None}:
         if time.monotonic() > deadline:
             pytest.fail(f"after {within_sec} s there still run {left}")
         time.sleep(POLL_SEC)
@@ -155,7 +155,8 @@ def _stat(pid: int) -> tuple[str, int] | None:
     return None if state in "ZX" else (state, int(parent))
 
 
-def _words(pid: int) -> str:
+def command_line(pid: int) -> str:
+    """Return the words that a process was started with."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except (FileNotFoundError, ProcessLookupError):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Daemon, gone, hotbandd, running
+from tests.processes import Daemon, command_line, gone, hotbandd, running
 
 PAIRS = {"HOTBAND_PAIRS": "EUR_USD,USD_JPY,AUD_USD"}
 SHORT = {"HOTBAND_SOURCE": "simulated", "CANDLE_HOT_DAYS": "4", **PAIRS}
-LONG = {"HOTBAND_SOURCE": "simulated", "CANDLE_HOT_DAYS": "95"}
+LONG = {**SHORT, "CANDLE_HOT_DAYS": "95"}
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,6 @@ def test_what_the_settings_file_sets_shows_in_the_next_evaluation(tmp_path):
     settings = {**SHORT, "EVAL_INTERVAL_SEC": "2", "DECISION_LAG_SEC": "0"}
     with running(tmp_path, **settings) as daemon:
         daemon.ready()
-        floor = "hotbandd status"  # the summary holds the floors in force
-        del floor
         assert _floors(daemon, tmp_path) == {8.0}
         file.write_text("EVAL_MIN_TRADES=3\n")
         daemon.process.send_signal(signal.SIGHUP)
@@ -166,17 +164,15 @@ def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(tmp_pa
 def test_a_killed_server_is_started_again_and_the_daemon_outlives_it(tmp_path):
     with running(tmp_path, **SHORT, LEASE_TTL_SEC="1") as daemon:
         daemon.ready()
-        (server,) = subprocess.run(
-            ["pgrep", "-f", str(tmp_path / "data" / "valkey") + "|" + _socket(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()
-        del server
-
-
-def _socket(home: Path) -> str:
-    return (home / "data" / "valkey" / "socket").read_text()
+        (server,) = [pid for pid in daemon.family() if "--unixsocket" in command_line(pid)]
+        os.kill(server, signal.SIGKILL)
+        daemon.event("valkey.restarted")
+        daemon.ready()
+        daemon.until(lambda: hotbandd(tmp_path, "kill", "status").out == "engaged\n", "the kill switch as it was")
+        assert daemon.get("/healthz")[0] == 200
+        assert daemon.end(signal.SIGTERM) < 5
+    assert daemon.process.returncode == 0
+    assert not daemon.events("loop.failed")
 
 
 def test_an_address_that_is_taken_ends_it_with_a_sentence(tmp_path):

@@ -17,7 +17,7 @@ from hotbandd.adapters.simulator.regimes import Regime, regime
 from hotbandd.adapters.simulator.weeks import DAY_MINUTES, DAYS, MINUTES, holidays, week_open
 from hotbandd.core.candles import MINUTE_MS, Candles, Floats, Mask
 
-_KEPT_WEEKS = 32
+_KEPT_WEEKS = 16  # the present weeks of two desks of eight pairs
 _MISSING = 0.22  # share of minutes without a quote where nothing moves; back-tests want four fifths of them
 
 _BASE_ACTIVITY = 0.30
