@@ -63,6 +63,11 @@ NEED_RESTART = (
     "signal_retention_days",
     "session_windows_json",
     "session_trading_enabled",
+    "eval_interval_sec",
+    "alloc_interval_sec",
+    "gates_blob_max_age_sec",
+    "log_level",
+    "log_format",
 )
 
 
@@ -238,8 +243,7 @@ async def _start(
     if plan.announce is not None:
         anchor = plan.announce
         roots["clock"] = lambda: watch.announce_clock(ports.store, anchor)
-    address = settings.http_address
-    bound = await tasks.start(http.serve, http.application(_view(plan, built, telemetry)), address.host, address.port)
+    bound = await tasks.start(http.serve, http.application(_view(plan, built, telemetry)), *settings.http_address)
     for name, root in roots.items():
         tasks.start_soon(supervise, name, root, telemetry, health, name=name)
     log.info("daemon.started", http=bound, source=ports.source.name, pairs=settings.pairs)

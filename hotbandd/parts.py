@@ -10,7 +10,8 @@ from hotbandd.core.documents import Params
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.floors import EnvFloors
 from hotbandd.core.sessions import Calendar
-from hotbandd.core.strategy import Guards, Setup
+from hotbandd.core.strategy import BUILT_IN, Guards, Setup
+from hotbandd.errors import SettingsError
 from hotbandd.ports import Ages
 from hotbandd.services.allocator import AllocatorRules
 from hotbandd.services.evaluator import EvaluatorRules
@@ -94,7 +95,11 @@ def params(settings: Settings) -> Params:
 
 
 def evaluator(settings: Settings) -> EvaluatorRules:
-    """Return the evaluator's rules."""
+    """Return the evaluator's rules. Raises SettingsError for a strategy that there is not."""
+    if settings.strategy not in BUILT_IN:
+        raise SettingsError(
+            f"HOTBAND_STRATEGY must be one of {', '.join(sorted(BUILT_IN))}, not {settings.strategy!r}."
+        )
     return EvaluatorRules(
         interval_sec=settings.eval_interval_sec,
         lag_sec=settings.decision_lag_sec,

@@ -11,7 +11,6 @@ import structlog
 
 from hotbandd.core import candles as columns
 from hotbandd.core import intervals
-from hotbandd.core import intervals
 from hotbandd.core.backfill import missing_ranges
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
 from hotbandd.errors import InputError, RefusedError, SourceUnreachableError

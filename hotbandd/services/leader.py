@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import structlog
 
-from hotbandd.errors import FencedError, UnreachableError
+from hotbandd.errors import CorruptPayloadError, FencedError, UnreachableError
 from hotbandd.ports import Lease, Outcome, Store, Telemetry
 from hotbandd.services.health import Health
 
@@ -85,6 +85,9 @@ class Leader:
             if self._health.store_up is not False:
                 log.warning("store.down", error=str(error))
             self._note(up=False)
+        except CorruptPayloadError as error:  # whoever wrote it may lead
+            log.warning("leader.corrupt", error=str(error))
+            self._note(up=True)
         else:
             if self._health.store_up is False:
                 log.info("store.up")

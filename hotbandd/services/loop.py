@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import anyio
 import structlog
 
-from hotbandd.errors import FencedError, UnreachableError
+from hotbandd.errors import FencedError, InputError, UnreachableError
 from hotbandd.ports import Clock, Telemetry
 from hotbandd.services.health import Health
 from hotbandd.services.leader import Leadership
@@ -85,7 +85,7 @@ class LoopRunner:
             try:
                 with anyio.fail_after(loop.deadline_sec):
                     await loop.step(due)
-            except (UnreachableError, FencedError) as error:
+            except (UnreachableError, FencedError, InputError) as error:
                 reason = type(error).__name__
                 self._telemetry.loop_failed(loop.name, reason)
                 self._health.failed(loop.name, str(error))

@@ -7,9 +7,11 @@ import socket
 import subprocess
 
 import pytest
+from redis import Redis
 
 from tests.cli.conftest import sentences
 from tests.processes import COMMAND, bare_environment, hotbandd
+from tests.valkey import owner
 
 COMMANDS = ["run", "demo", "replay", "manifold", "backtest", "status", "check-config", "reload", "kill"]
 
@@ -46,6 +48,20 @@ def test_a_server_that_does_not_answer_is_named(cli, command):
     assert ended.code == 3
     assert sentences(ended).startswith("Valkey at 127.0.0.1:")
     assert "a-password" not in ended.err
+
+
+@pytest.mark.parametrize("command", ["status", "kill status", "run"])
+def test_a_wrong_password_is_told_and_not_repeated(cli, tmp_path, command):
+    with owner(tmp_path) as server:
+        path = server.url.removeprefix("unix://")
+        with Redis(unix_socket_path=path, protocol=2) as redis:
+            redis.config_set("requirepass", "the-right-one")
+        url = f"unix://:the-wrong-one@{path}"
+        ended = cli(*command.split(), VALKEY_URL=url, HOTBAND_SOURCE="simulated", LOG_LEVEL="error")
+    assert ended.code == 3
+    assert "Valkey" in sentences(ended)
+    assert "password" in ended.err
+    assert "the-wrong-one" not in ended.err
 
 
 def test_reload_without_a_daemon_says_so(cli, tmp_path):
