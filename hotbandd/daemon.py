@@ -216,7 +216,14 @@ def candle_source(settings: Settings, telemetry: Telemetry) -> CandleSource:
             account_id=settings.oanda_account_id,
             on_request=telemetry.source_request,
         )
-    return ReplaySource(Path(directory or ".")) if name == "replay" else SimulatedSource()
+    if name == "simulated":
+        return SimulatedSource()
+    folder = Path(directory or ".")
+    if not folder.is_dir():
+        raise SettingsError(
+            f"HOTBAND_SOURCE=replay:{folder} names no folder; name one with a candle file per instrument."
+        )
+    return ReplaySource(folder)
 
 
 async def _start(

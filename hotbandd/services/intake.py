@@ -61,10 +61,9 @@ class Intake:
             series.add(page.candles)
             until = int(page.candles.t[-1]) if page.candles.size else self._recent(now)  # later ones come as recent
             openings = intervals.clipped(self._calendar.week_openings(oldest, until), oldest, until)
-            self._backlogs[pair].ranges = missing_ranges(page.candles.t, openings)
-            log.info(
-                "intake.restored", instrument=pair, candles=page.candles.size, missing=len(self._backlogs[pair].ranges)
-            )
+            backlog = self._backlogs[pair]
+            backlog.ranges, backlog.staged = missing_ranges(page.candles.t, openings), []
+            log.info("intake.restored", instrument=pair, candles=page.candles.size, missing=len(backlog.ranges))
 
     async def recent(self, now: int) -> None:
         """Fetch what closed since the newest candle, of every instrument side by side."""

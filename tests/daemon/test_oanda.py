@@ -114,9 +114,9 @@ async def test_every_candle_of_a_source_that_misbehaved_is_stored_once_and_gates
             scene.oanda.misbehave(fault)
             await scene.passed(1)
         scene.oanda.misbehave_always(Fault.UNAVAILABLE)
-        await scene.passed(20)
+        await scene.passed(12)
         scene.oanda.misbehave_always(None)
-        await scene.passed(16)
+        await scene.passed(12)
         await check_candles(scene)
         blob = await scene.running.store.gates_blob()
         assert blob is not None

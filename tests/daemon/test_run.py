@@ -15,7 +15,7 @@ from tests.processes import Daemon, command_line, gone, hotbandd, running
 
 PAIRS = {"HOTBAND_PAIRS": "EUR_USD,USD_JPY,AUD_USD"}
 SHORT = {"HOTBAND_SOURCE": "simulated", "CANDLE_HOT_DAYS": "4", **PAIRS}
-LONG = {**SHORT, "CANDLE_HOT_DAYS": "95"}
+LONG = {**SHORT, "CANDLE_HOT_DAYS": "35"}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(tmp_pa
 def test_a_killed_server_is_started_again_and_the_daemon_outlives_it(tmp_path):
     with running(tmp_path, **SHORT, LEASE_TTL_SEC="1") as daemon:
         daemon.ready()
-        (server,) = [pid for pid in daemon.family() if "--unixsocket" in command_line(pid)]
+        (server,) = [pid for pid in daemon.family() if "valkey-server" in command_line(pid)]
         os.kill(server, signal.SIGKILL)
         daemon.event("valkey.restarted")
         daemon.ready()

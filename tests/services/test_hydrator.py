@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.core import manifold
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, concatenate
 from hotbandd.core.series import Series
@@ -83,6 +84,17 @@ async def test_at_a_start_the_history_of_the_last_day_is_rebuilt_as_the_whole_se
     await stage.step()
     points = await stage.store.manifold_history(EUR, 0, 2**53)
     assert points == [point for point in stage.points(stage.whole(7)) if point.ts > NOW - DAY_MS]
+
+
+async def test_hazards_of_that_history_look_back_over_all_that_was_loaded():
+    stage = Stage(candle_hot_days=7)
+    stage.clock.moment = monday = NOW - 2 * DAY_MS  # the recent days hold a weekend, and so too few signals
+    pages = SimulatedSource().fetch(EUR, monday - 7 * DAY_MS, monday)
+    stage.source.held[EUR] = concatenate([page.candles async for page in pages])
+    await (await stage.start()).step()
+    points = await stage.store.manifold_history(EUR, 0, 2**53)
+    assert points == [point for point in stage.points(stage.whole(9)) if point.ts > monday - DAY_MS]
+    assert any(point.lambda_ for point in points)
 
 
 async def test_the_history_grows_by_every_candle_that_comes():

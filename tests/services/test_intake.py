@@ -9,6 +9,7 @@ from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, concatenate
 from hotbandd.errors import CandleInputError, RefusedError, SourceUnreachableError, StoreUnreachableError
 from hotbandd.services.loop import Due
 from tests.services.scenes import (
+    FOR_EVER,
     NOW,
     PAIRS,
     HandClock,
@@ -23,7 +24,7 @@ from tests.services.scenes import (
 )
 
 EUR, GBP, AUD = PAIRS
-HOLD = NOW - 8 * DAY_MS
+HOLD = NOW - 9 * DAY_MS
 
 
 class Stage:
@@ -42,6 +43,10 @@ class Stage:
     async def step(self, minutes: float = 0) -> None:
         self.clock.moment += int(minutes * MINUTE_MS)
         await self.desk.hydrator.step(Due(self.clock.now(), self.clock.now()))
+
+    async def regain(self) -> None:
+        self.desk.context.leadership.lose()
+        self.desk.context.leadership.gain(await self.store.acquire_lease("test", FOR_EVER))
 
     async def stored(self, pair: str = EUR) -> Candles:
         page = await self.store.candles(pair, "M1", 0, 2**53)
@@ -241,6 +246,26 @@ async def test_a_store_that_is_away_while_history_comes_loses_none_of_it():
         assert same(stage.desk.context.market.series[pair].candles, stage.held(pair, 7))
 
 
+async def test_history_that_was_half_fetched_under_another_lease_comes_in_once():
+    stage = await Stage(candle_hot_days=8).start()
+    whole = stage.source.held[EUR]
+    stage.source.held[EUR] = whole.between(0, NOW - 3 * DAY_MS)  # nothing recent, so the series is still empty
+    saved = 0
+
+    def interrupted(name: str) -> bool:
+        nonlocal saved
+        saved += name == "put_candles"
+        return name == "put_candles" and saved == len(PAIRS)  # the first range of EUR_USD is fetched, and not saved
+
+    stage.store.fails = interrupted
+    with pytest.raises(StoreUnreachableError):
+        await stage.step()
+    await stage.regain()
+    stage.source.held[EUR] = whole
+    await stage.step(1)
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held(days=8))
+
+
 async def test_candles_older_than_the_history_are_forgotten():
     stage = await Stage().start()
     await stage.step()
@@ -254,8 +279,7 @@ async def test_a_regained_lease_keeps_the_series_that_is_there():
     stage = await Stage().start()
     await stage.step()
     stage.store.calls.clear()
-    stage.desk.context.leadership.lose()
-    stage.desk.context.leadership.gain(await stage.store.acquire_lease("test", 2**53))
+    await stage.regain()
     await stage.step(1)
     assert "candles" not in stage.store.calls
     assert same(stage.desk.context.market.series[EUR].candles, stage.held())

@@ -110,6 +110,18 @@ async def test_a_store_that_is_away_is_reported_and_the_lease_stays_what_the_sto
     assert one.health.silent() == []
 
 
+async def test_a_corrupt_lease_is_nobodys_to_take_until_it_is_gone(store):
+    await store.inner._backend.set("hotband:leader", b"garbage")
+    store.inner._backend._lease_end = float("inf")
+    one = Process(store, "one")
+    async with one.running():
+        await eventually(holds(lambda: store.calls.count("acquire_lease") >= 3))
+        assert not one.leads
+        assert one.health.store_up
+        del store.inner._backend._values["hotband:leader"]
+        await eventually(holds(lambda: one.leads))
+
+
 async def test_an_end_while_the_store_is_away_is_not_held_up(store):
     one = Process(store, "one")
     with anyio.fail_after(2):

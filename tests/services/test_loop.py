@@ -8,7 +8,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from hotbandd.errors import FencedError, RestartIntensityError, SourceUnreachableError, StoreUnreachableError
+from hotbandd.errors import (
+    CorruptPayloadError,
+    FencedError,
+    RestartIntensityError,
+    SourceUnreachableError,
+    StoreUnreachableError,
+)
 from hotbandd.ports import Lease
 from hotbandd.services import loop as loops
 from hotbandd.services.health import Health
@@ -118,8 +124,10 @@ async def test_a_good_step_is_reported():
     assert stage.health.loops["scripted"].last_success == 10_000
 
 
-@pytest.mark.parametrize("error", [StoreUnreachableError("away"), SourceUnreachableError("away")])
-async def test_while_the_outside_is_away_a_step_is_tried_again_and_no_restart_is_counted(error):
+@pytest.mark.parametrize(
+    "error", [StoreUnreachableError("away"), SourceUnreachableError("away"), CorruptPayloadError("key", "garbage")]
+)
+async def test_while_the_outside_is_away_or_corrupt_a_step_is_tried_again_and_no_restart_counted(error):
     stage = Stage(10_000)
     loop = ScriptedLoop(raising(error), raising(error), nothing)
     with pytest.raises(RestartIntensityError, match="EndError"):
