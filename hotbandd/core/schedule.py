@@ -13,11 +13,6 @@ def next_slot(now_ms: int, interval_sec: int) -> int:
     return slot_at_or_before(now_ms, interval_sec) + interval_sec * 1000
 
 
-def is_slot(moment_ms: int, interval_sec: int) -> bool:
-    """Tell whether a moment is a slot: where two loops share one, the evaluator goes first."""
-    return moment_ms % (interval_sec * 1000) == 0
-
-
 def due_slot(now_ms: int, interval_sec: int, lag_sec: float) -> int:
     """Return the newest slot that is due: a slot runs ``lag_sec`` after itself, so that its candles can arrive.
 

@@ -39,7 +39,8 @@ def unmeasured(size: int) -> MetricColumns:
 class Series:
     """Candles and metrics of one instrument in columns that grow at their end.
 
-    Views that were handed out stay as they were: an append writes behind them, everything else copies.
+    Views that were handed out stay as they were: an append writes behind them, everything else copies. (Only metrics that were
+    not known are filled in.)
     ``measured`` is the number of candles whose metrics are final (NaN ones before the first window included).
     """
 
@@ -89,8 +90,8 @@ class Series:
         return int(np.searchsorted(self.candles.t, moment_ms - MINUTE_MS, side="right"))
 
     def until(self, moment_ms: int) -> tuple[Candles, MetricColumns]:
-        """Return the candles closed by a moment, and their metrics, as views."""
-        upto = slice(0, self.closed_by(moment_ms))
+        """Return the candles closed by a moment, and their metrics, as views; one that is not measured yet has not arrived."""
+        upto = slice(0, min(self.closed_by(moment_ms), self.measured))
         return self.candles.take(upto), self.metrics.take(upto)
 
     def recent(self, moment_ms: int, minutes: int) -> tuple[Ints, MetricColumns]:

@@ -63,10 +63,13 @@ class Allocator:
         return Due(slot, schedule.due_at(slot, self.rules.lag_sec))
 
     async def step(self, due: Due) -> None:
-        """Decide one slot, and publish it."""
+        """Decide one slot, and publish it; a slot that was decided before a restart stands."""
         lease = await self._leadership.held()
         rules = self.rules
         await self._first(due.moment)
+        status = await self._readable(self._store.allocator_status)
+        if status is not None and status.ts == due.moment:
+            return
         previous = await self._readable(self._store.weights)
         blob, fault = await self._gates(due.moment)
         engaged = await self._store.kill_switch() is not False
@@ -77,7 +80,7 @@ class Allocator:
             fault=fault,
             candidates=await self._candidates(due.moment) if fault is None else [],
             previous=previous,
-            status=await self._readable(self._store.allocator_status),
+            status=status,
             kill_switch=engaged,
         )
         decision = allocation.allocate(situation, rules.allocation)

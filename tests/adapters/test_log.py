@@ -83,7 +83,7 @@ def test_the_standard_library_logs_through_the_same(stream: StringIO) -> None:
     assert (line["event"], line["level"], line["logger"]) == ("lost 3 of five", "warning", "some.library")
 
 
-@pytest.mark.parametrize("library", ["httpx", "httpcore.connection", "uvicorn.error", "uvicorn.access"])
+@pytest.mark.parametrize("library", ["httpx", "httpcore.connection", "uvicorn.error"])
 def test_libraries_are_heard_from_warnings_on(stream: StringIO, library: str) -> None:
     configure("debug", "json", interactive=False, stream=stream)
     logging.getLogger(library).info("HTTP Request: GET https://example.org")

@@ -61,7 +61,7 @@ class Stage:
             for series in self.desk.context.market.series.values():
                 calm(series, moment)
         self.clock.moment = max(self.clock.moment, moment + LAG_MS)
-        stepping = schedule.is_slot(moment, self.settings.eval_interval_sec)
+        stepping = moment == schedule.slot_at_or_before(moment, self.settings.eval_interval_sec)
         await self.desk.evaluator.step(Due(moment, moment + LAG_MS, stepping=stepping))
         return await self.blob()
 
