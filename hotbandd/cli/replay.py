@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import gcd, inf
@@ -157,24 +158,14 @@ class _Seen:
         console.print(gates, reasons)
 
 
-class _progress:  # noqa: N801  reads as a statement
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, first: int, last: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-        self._task = self._bar.add_task("replay", total=last - first)
-        self._first = first
-
-    def __enter__(self) -> Callable[[int], None]:
-        self._bar.start()
-        return self._moved
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _moved(self, moment: int) -> None:
-        self._bar.update(self._task, completed=moment - self._first, description=_text(moment))
+@contextmanager
+def _progress(first: int, last: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, nothing elsewhere; yield what moves it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("replay", total=last - first)
+        yield lambda moment: bar.update(task, completed=moment - first, description=_text(moment))
 
 
 def _day(text: str, option: str) -> int:

@@ -63,21 +63,12 @@ def faults(seen: Picture, max_age_sec: int) -> list[str]:
 def gates_table(seen: Picture, regimes: Mapping[str, str] | None = None) -> Table:
     """Return one row per instrument: its metrics, its back-test, its gate with reasons, its weight."""
     table = Table(box=None, header_style="bold", padding=(0, 1))
-    for name, justify in (
-        ("instrument", "left"),
-        *([("market", "left")] if regimes is not None else []),
-        ("C", "right"),
-        ("S", "right"),
-        ("H", "right"),
-        ("R", "right"),
-        ("trades", "right"),
-        ("pnl", "right"),
-        ("calmar", "right"),
-        ("gate", "left"),
-        ("weight", "right"),
-        ("why", "left"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=name != "why")  # type: ignore[arg-type]
+    words = ["instrument", *(["market"] if regimes is not None else [])]
+    figures = ["C", "S", "H", "R", "trades", "pnl", "calmar"]
+    for name in (*words, *figures, "gate", "weight", "why"):
+        table.add_column(
+            name, justify="right" if name in figures or name == "weight" else "left", no_wrap=name != "why"
+        )
     for pair in seen.manifolds:
         market = [regimes.get(pair, "")] if regimes is not None else []
         table.add_row(

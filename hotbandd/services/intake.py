@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -134,10 +135,10 @@ class Intake:
                 self._telemetry.candles(pair, "stored", backlog.unsaved.size)
                 backlog.unsaved = columns.empty()
 
-    async def _for_each(self, pairs: Iterable[str], one: object) -> None:
+    async def _for_each(self, pairs: Iterable[str], one: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         async with anyio.create_task_group() as group:
             for pair in pairs:
-                group.start_soon(one, pair)  # type: ignore[arg-type]
+                group.start_soon(one, pair)
 
     def _oldest(self, now: int) -> int:
         return (now - self._hot_ms) // MINUTE_MS * MINUTE_MS
