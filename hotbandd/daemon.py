@@ -250,16 +250,25 @@ async def _start(
     if plan.announce is not None:
         anchor = plan.announce
         roots["clock"] = lambda: watch.announce_clock(ports.store, anchor)
-    bound = await tasks.start(http.serve, http.application(_view(plan, built, telemetry)), *settings.http_address)
+    bound = await tasks.start(
+        http.serve, http.application(_view(plan, built, ports.source, telemetry)), *settings.http_address
+    )
     for name, root in roots.items():
         tasks.start_soon(supervise, name, root, telemetry, health, name=name)
     log.info("daemon.started", http=bound, source=ports.source.name, pairs=settings.pairs)
     return str(bound)
 
 
-def _view(plan: Plan, built: Desk, telemetry: metrics.PrometheusTelemetry) -> View:
+def _view(plan: Plan, built: Desk, source: CandleSource, telemetry: metrics.PrometheusTelemetry) -> View:
     settings = plan.settings
-    return View(built.context, built.health, telemetry.exposition, settings.shown(), settings.http_token)
+    return View(
+        built.context,
+        built.health,
+        telemetry.exposition,
+        shown=settings.shown(),
+        token=settings.http_token,
+        broker=source if isinstance(source, OandaSource) else None,
+    )
 
 
 async def _signals(group: TaskGroup, plan: Plan, box: list[Desk], *, task_status: TaskStatus[None]) -> None:

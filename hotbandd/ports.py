@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from hotbandd.core.candles import Candles
 from hotbandd.core.documents import (
@@ -49,6 +49,21 @@ class CandleSource(Protocol):
 
     async def aclose(self) -> None:
         """Release connections."""
+        ...
+
+
+class Broker(Protocol):
+    """The account that is traded, as the broker words it.
+
+    Raises SourceUnreachableError after its bounded retries, RefusedError where asking again cannot help.
+    """
+
+    async def account(self) -> dict[str, Any]:
+        """Return the account's summary."""
+        ...
+
+    async def open_trades(self) -> dict[str, Any]:
+        """Return the open trades."""
         ...
 
 

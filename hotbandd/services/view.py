@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hotbandd.core.candles import MINUTE_MS
+from hotbandd.ports import Broker
 from hotbandd.services.context import Context
 from hotbandd.services.health import Health
 from hotbandd.settings import Secret
@@ -22,9 +23,12 @@ class View:
         context: Context,
         health: Health,
         metrics: Callable[[], bytes],
+        *,
         shown: dict[str, str],
         token: Secret | None,
+        broker: Broker | None,
     ) -> None:
+        self.broker = broker
         self.store = context.store
         self.pairs = context.market.pairs
         self.granularity = context.market.granularity

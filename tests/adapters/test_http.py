@@ -27,7 +27,13 @@ from hotbandd.adapters.metrics import telemetry
 from hotbandd.adapters.store.memory import MemoryStore
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.documents import encode
-from hotbandd.errors import CorruptPayloadError, SettingsError, StoreUnreachableError
+from hotbandd.errors import (
+    CorruptPayloadError,
+    RefusedError,
+    SettingsError,
+    SourceUnreachableError,
+    StoreUnreachableError,
+)
 from hotbandd.settings import Secret
 from tests.adapters import store_samples as samples
 from tests.adapters.store_samples import AGES, PAIR, START
@@ -45,6 +51,7 @@ class State:
         self.pairs = (PAIR, "USD_JPY")
         self.granularity = "M1"
         self.token: Secret | None = Secret(TOKEN)
+        self.broker: Any = Broker()
         self.well = True
 
     def now(self) -> int:
@@ -61,6 +68,14 @@ class State:
 
     def metrics(self) -> bytes:
         return telemetry(self.now).exposition()
+
+
+class Broker:
+    async def account(self) -> dict[str, Any]:
+        return {"account": {"balance": "24872.97"}}
+
+    async def open_trades(self) -> dict[str, Any]:
+        return {"trades": []}
 
 
 class Broken:
@@ -262,7 +277,9 @@ async def test_no_query_crashes_it(query: dict[str, str]) -> None:
             assert response.status_code in {200, 400, 401, 404}
 
 
-STORED = [each.path for each in ENDPOINTS if each.path.startswith("/api/") and each.method == "GET"]
+STORED = [
+    each.path for each in ENDPOINTS if each.path.startswith("/api/") and each.method == "GET" and not each.secured
+]
 
 
 def asking(path: str) -> str:
@@ -339,6 +356,37 @@ async def test_without_the_token_nothing_is_set(client: httpx.AsyncClient, state
     assert await state.store.kill_switch() is None
 
 
+ACCOUNT, TRADES = "/api/oanda/account", "/api/oanda/open-trades"
+
+
+async def test_the_account_and_its_trades_are_shown_to_who_bears_the_token(client: httpx.AsyncClient) -> None:
+    assert (await client.get(ACCOUNT, headers=BEARER)).json() == {"account": {"balance": "24872.97"}}
+    assert (await client.get(TRADES, headers=BEARER)).json() == {"trades": []}
+
+
+@pytest.mark.parametrize("path", [ACCOUNT, TRADES])
+async def test_the_account_is_shown_to_nobody_else(client: httpx.AsyncClient, state: State, path: str) -> None:
+    assert "24872" not in sentence(await client.get(path), 401)
+    state.token = None
+    assert "HOTBAND_HTTP_TOKEN" in sentence(await client.get(path, headers=BEARER), 403)
+
+
+async def test_without_a_broker_there_is_no_account(client: httpx.AsyncClient, state: State) -> None:
+    state.broker = None
+    assert "OANDA" in sentence(await client.get(ACCOUNT, headers=BEARER), 404)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(RefusedError("There is no such account."), 502), (SourceUnreachableError("OANDA is away."), 503)],
+)
+async def test_a_broker_that_fails_is_an_error_of_the_outside(
+    client: httpx.AsyncClient, state: State, error: Exception, status: int
+) -> None:
+    state.broker = Broken(error)
+    assert str(error) in sentence(await client.get(ACCOUNT, headers=BEARER), status)
+
+
 async def test_while_no_token_is_set_nothing_can_be(client: httpx.AsyncClient, state: State) -> None:
     state.token = None
     response = await client.post("/api/kill-switch", json={"kill_switch": False}, headers=BEARER)
@@ -375,7 +423,8 @@ async def test_the_description_is_true(client: httpx.AsyncClient, state: State) 
         for method, operation in operations.items():
             wanted = [field for field in operation.get("parameters", []) if field["required"]]
             query = {field["name"]: {"instrument": PAIR, "count": "5"}[field["name"]] for field in wanted}
-            body = {"json": {"kill_switch": True}, "headers": BEARER} if "requestBody" in operation else {}
+            body: dict[str, Any] = {"headers": BEARER} if "security" in operation else {}
+            body |= {"json": {"kill_switch": True}} if "requestBody" in operation else {}
             response = await client.request(method, path, params=query, **body)
             assert response.status_code == 200, path
             (media,) = operation["responses"]["200"]["content"]

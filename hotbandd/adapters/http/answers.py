@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hotbandd.core.documents import encode
-from hotbandd.errors import CorruptPayloadError, StoreUnreachableError
+from hotbandd.errors import CorruptPayloadError, RefusedError, UnreachableError
 
 log = structlog.get_logger()
 
@@ -47,6 +47,10 @@ async def _unreachable(_request: Request, error: Exception) -> Response:
     return answer({"error": str(error)}, 503, {"Retry-After": "2"})
 
 
+async def _refused_outside(_request: Request, error: Exception) -> Response:
+    return answer({"error": str(error)}, 502)
+
+
 async def _corrupt(request: Request, error: Exception) -> Response:
     log.error("http.corrupt_payload", path=request.url.path, error=str(error))
     return answer({"error": str(error)}, 500)
@@ -58,7 +62,8 @@ async def _broken(_request: Request, _error: Exception) -> Response:
 
 HANDLERS: Final[Mapping[type[Exception], ExceptionHandler]] = {
     HTTPException: _refused,
-    StoreUnreachableError: _unreachable,
+    UnreachableError: _unreachable,
+    RefusedError: _refused_outside,
     CorruptPayloadError: _corrupt,
     Exception: _broken,
 }

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +17,7 @@ from hotbandd.adapters.http.answers import answer, content, nothing_yet
 from hotbandd.adapters.http.state import HttpState
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candle, Candles, concatenate
 from hotbandd.core.documents import AllocatorStatus, Coefficients, GatesBlob, Manifold, Weights
+from hotbandd.ports import Broker
 
 log = structlog.get_logger()
 
@@ -71,7 +73,7 @@ class KillSwitch(msgspec.Struct, forbid_unknown_fields=True):
 class Endpoint(NamedTuple):
     """One address: its handler, the schemas that its answer has one of (none: text), and its query fields (True: required).
 
-    ``judging``: 503 bears the answer too, and says that not all is well.
+    ``judging``: 503 bears the answer too, and says that not all is well. ``secured``: only for who bears the token.
     """
 
     method: str
@@ -82,6 +84,7 @@ class Endpoint(NamedTuple):
     fields: Mapping[str, bool] = {}
     body: Any = None
     judging: bool = False
+    secured: bool = False
 
 
 async def metrics(state: HttpState, request: Request) -> Response:
@@ -176,6 +179,27 @@ async def set_kill_switch(state: HttpState, request: Request) -> Response:
     return answer(wanted)
 
 
+async def account(state: HttpState, request: Request) -> Response:
+    """Answer with the account."""
+    return answer(await _broker(state, request).account())
+
+
+async def open_trades(state: HttpState, request: Request) -> Response:
+    """Answer with the open trades."""
+    return answer(await _broker(state, request).open_trades())
+
+
+def _broker(state: HttpState, request: Request) -> Broker:
+    """Return the broker to who bears the token; 404 without a broker."""
+    requests.authorize(request, state.token)
+    requests.parameters(request)
+    if state.broker is None:
+        raise HTTPException(
+            404, "Candles do not come from OANDA here; run with HOTBAND_SOURCE=oanda to see its account."
+        )
+    return state.broker
+
+
 ENDPOINTS: Final = (
     Endpoint("GET", "/metrics", metrics, "Metrics in Prometheus' text format"),
     Endpoint("GET", "/healthz", health, "Whether the process and every loop is alive", (dict[str, Any],), judging=True),
@@ -213,7 +237,23 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/api/kill-switch", kill_switch, "Whether the kill switch is engaged", (KillSwitch,)),
     Endpoint(
-        "POST", "/api/kill-switch", set_kill_switch, "Engage or release the kill switch", (KillSwitch,), {}, KillSwitch
+        "POST",
+        "/api/kill-switch",
+        set_kill_switch,
+        "Engage or release the kill switch",
+        (KillSwitch,),
+        {},
+        KillSwitch,
+        secured=True,
+    ),
+    Endpoint("GET", "/api/oanda/account", account, "The account, as OANDA words it", (dict[str, Any],), secured=True),
+    Endpoint(
+        "GET",
+        "/api/oanda/open-trades",
+        open_trades,
+        "The open trades, as OANDA words them",
+        (dict[str, Any],),
+        secured=True,
     ),
 )
 

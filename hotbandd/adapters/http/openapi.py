@@ -62,5 +62,7 @@ def _operation(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
         ]
     if endpoint.body is not None:
         body = {"application/json": {"schema": schema[repr(endpoint.body)]}}
-        operation |= {"requestBody": {"required": True, "content": body}, "security": [{"token": []}]}
+        operation |= {"requestBody": {"required": True, "content": body}}
+    if endpoint.secured:
+        operation["security"] = [{"token": []}]
     return operation

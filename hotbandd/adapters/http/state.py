@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from hotbandd.ports import Store
+from hotbandd.ports import Broker, Store
 from hotbandd.settings import Secret
 
 
@@ -30,6 +30,11 @@ class HttpState(Protocol):
     @property
     def token(self) -> Secret | None:
         """The bearer token of what changes something; None: that is off."""
+        ...
+
+    @property
+    def broker(self) -> Broker | None:
+        """The account that is traded; None where candles do not come from its broker."""
         ...
 
     def now(self) -> int:
