@@ -119,8 +119,13 @@ class _Show:
             Text.from_markup(f"[bold]hotband demo[/bold]  {head}  {self._running.address}/status  Ctrl-C ends it"),
             Text.from_markup(tables.headline(seen)),
             tables.gates_table(seen, regimes),
+            *([] if self._running.desk.context.market.loaded.is_set() else [self._filling()]),
             Text("\n".join(self.events[-EVENTS:]), style="dim"),
         )
+
+    def _filling(self) -> Text:
+        days = self._running.plan.settings.candle_hot_days
+        return Text(f"Filling in {days} days of history; gates are judged once it is there.", style="italic")
 
     def _first(self, what: str, there: bool) -> None:
         if there and what not in self._firsts:
