@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import numpy as np
 import structlog
 
 from hotbandd.core import candles as columns
@@ -52,19 +54,29 @@ class Intake:
         return sum(len(backlog.ranges) for backlog in self._backlogs.values())
 
     async def restore(self, now: int) -> None:
-        """Read the stored history, and plan what of it has to be fetched."""
+        """Read the stored history, and plan what of it has to be fetched; what this process holds already, the store gets back."""
         oldest = self._oldest(now)
         for pair, series in self._market.series.items():
-            if series.size:
-                continue
             page = await self._store.candles(pair, self._market.granularity, oldest, now)
             self._count(pair, page.refused)
+            if series.size:
+                self._give_back(pair, page.candles, oldest)
+                continue
             series.add(page.candles)
             until = int(page.candles.t[-1]) if page.candles.size else self._recent(now)  # later ones come as recent
             openings = intervals.clipped(self._calendar.week_openings(oldest, until), oldest, until)
             backlog = self._backlogs[pair]
             backlog.ranges, backlog.staged = missing_ranges(page.candles.t, openings), []
             log.info("intake.restored", instrument=pair, candles=page.candles.size, missing=len(backlog.ranges))
+
+    def _give_back(self, pair: str, stored: Candles, oldest: int) -> None:
+        """Note candles to be saved that a store lost which began anew, or was restored from an older copy."""
+        backlog = self._backlogs[pair]
+        held = reduce(columns.merge, backlog.staged, self._market.series[pair].candles)
+        lost = held.take((held.t >= oldest) & ~np.isin(held.t, stored.t))
+        if lost.size:
+            log.warning("intake.given_back", instrument=pair, candles=lost.size)
+            backlog.unsaved = columns.merge(lost, backlog.unsaved)
 
     async def recent(self, now: int) -> None:
         """Fetch what closed since the newest candle, of every instrument side by side."""

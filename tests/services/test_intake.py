@@ -278,8 +278,19 @@ async def test_candles_older_than_the_history_are_forgotten():
 async def test_a_regained_lease_keeps_the_series_that_is_there():
     stage = await Stage().start()
     await stage.step()
-    stage.store.calls.clear()
+    asked = len(stage.source.asked)
     await stage.regain()
     await stage.step(1)
-    assert "candles" not in stage.store.calls
+    assert len(stage.source.asked) == asked + len(PAIRS)
     assert same(stage.desk.context.market.series[EUR].candles, stage.held())
+
+
+async def test_a_store_that_began_anew_gets_its_candles_back():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    stage.store.inner = store_of(stage.settings, stage.clock)
+    assert not (await stage.stored()).size
+    stage.clock.moment += MINUTE_MS
+    await stage.regain()
+    await stage.step()
+    assert same(await stage.stored(), stage.held(days=7))
