@@ -12,6 +12,7 @@ from hotbandd.core import manifold
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.series import Series
+from hotbandd.errors import SourceUnreachableError
 from hotbandd.ports import Lease, ManifoldUpdate
 from hotbandd.services.context import Context
 from hotbandd.services.intake import Intake
@@ -72,12 +73,25 @@ class Hydrator:
             await self._intake.restore(self._clock.now())
             self._published.clear()
             self._epoch = lease.epoch
-        await self._intake.recent(self._clock.now())
+        try:
+            await self._intake.recent(self._clock.now())
+        except SourceUnreachableError:
+            await self._make_do()
+            raise
         await self._measure()
         await self._publish(lease)
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
         self._intake.forget(self._clock.now())
+
+    async def _make_do(self) -> None:
+        """While the source is away, let decisions go on with the stored history, where that is whole."""
+        if self._market.loaded.is_set() or self._intake.missing:
+            return
+        if all(series.size for series in self._market.series.values()):
+            await self._measure()
+            log.warning("hydrator.loaded_without_source")
+            self._market.loaded.set()
 
     async def _load(self, lease: Lease, until: int) -> None:
         """Go on with the history until the next step is due, or the source has none of it now."""

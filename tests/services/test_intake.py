@@ -122,6 +122,32 @@ async def test_a_restart_resumes_from_the_store_and_asks_only_for_what_is_missin
     assert same((await stage.stored(GBP)).between(*hole), stage.source.held[GBP].between(*hole))
 
 
+async def test_a_restart_without_the_source_makes_do_with_a_stored_history_that_is_whole():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    await stage.start()
+    stage.source.faults = dict.fromkeys(PAIRS, SourceUnreachableError("down"))
+    with pytest.raises(SourceUnreachableError):
+        await stage.step()
+    market = stage.desk.context.market
+    assert market.loaded.is_set()
+    assert all(series.measured == series.size for series in market.series.values())
+
+
+async def test_a_restart_without_the_source_waits_for_it_where_history_is_missing():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    await stage.store.inner._backend.trim("md:candles:GBP_USD:M1", 2**53)
+    await stage.start()
+    stage.source.faults = dict.fromkeys(PAIRS, SourceUnreachableError("down"))
+    with pytest.raises(SourceUnreachableError):
+        await stage.step()
+    assert not stage.desk.context.market.loaded.is_set()
+    stage.source.faults = {}
+    await stage.step(1)
+    assert stage.desk.context.market.loaded.is_set()
+
+
 async def test_a_long_absence_is_fetched_once():
     stage = await Stage(candle_hot_days=7).start()
     await stage.store.put_candles(EUR, "M1", stage.source.held[EUR].between(NOW - 7 * DAY_MS, NOW - 5 * DAY_MS))
