@@ -6,7 +6,6 @@ Every implementation of a port passes the contract suite of that port in ``tests
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -323,6 +322,3 @@ class Telemetry(Protocol):
     def source_request(self, outcome: str) -> None:
         """Count a request to the candle source by its outcome."""
         ...
-
-
-OpenStore = Callable[[], AbstractAsyncContextManager[Store]]

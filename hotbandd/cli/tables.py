@@ -11,8 +11,6 @@ from rich.table import Table
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary, Weights
 from hotbandd.ports import Lease, Store
 
-MINUTE_MS = 60_000
-
 
 class Picture(NamedTuple):
     """Everything that is published, at one moment of the clock."""

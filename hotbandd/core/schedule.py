@@ -8,17 +8,22 @@ def slot_at_or_before(now_ms: int, interval_sec: int) -> int:
     return now_ms - now_ms % (interval_sec * 1000)
 
 
-def next_slot(now_ms: int, interval_sec: int) -> int:
-    """Return the first slot after a moment, UTC epoch ms."""
-    return slot_at_or_before(now_ms, interval_sec) + interval_sec * 1000
-
-
 def due_slot(now_ms: int, interval_sec: int, lag_sec: float) -> int:
     """Return the newest slot that is due: a slot runs ``lag_sec`` after itself, so that its candles can arrive.
 
     Start-up and manual triggers do not wait for the lag: they take ``slot_at_or_before``.
     """
     return slot_at_or_before(now_ms - _milliseconds(lag_sec), interval_sec)
+
+
+def next_slot(now_ms: int, interval_sec: int, lag_sec: float) -> int:
+    """Return the first slot that becomes due after a moment."""
+    return due_slot(now_ms, interval_sec, lag_sec) + interval_sec * 1000
+
+
+def before_latest(now_ms: int, interval_sec: int, lag_sec: float) -> int:
+    """Return a moment from which the next slot is the latest past one: where a start begins."""
+    return min(now_ms, due_at(slot_at_or_before(now_ms, interval_sec), lag_sec)) - 1
 
 
 def due_at(slot_ms: int, lag_sec: float) -> int:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from hotbandd.core import intervals, market_hours
-from hotbandd.core.candles import MINUTE_MS, Ints, Mask
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Ints, Mask
 from hotbandd.core.market_hours import DAY_MINUTES, Window
 from hotbandd.errors import SettingsError
 
@@ -35,7 +35,7 @@ CURRENCIES: Mapping[str, str] = MappingProxyType(
 )
 
 _SETTING = "SESSION_WINDOWS_JSON"
-_LONGEST_WAIT_MS = 8 * 86_400_000  # a weekend and the holidays around it are shorter
+_LONGEST_WAIT_MS = 8 * DAY_MS  # a weekend and the holidays around it are shorter
 
 
 class Masks(NamedTuple):

@@ -54,12 +54,11 @@ class Allocator:
 
     def first_after(self, now_ms: int) -> int:
         """Return the moment after which the first step is due: the latest past slot's."""
-        slot = schedule.slot_at_or_before(now_ms, self.rules.interval_sec)
-        return min(now_ms, schedule.due_at(slot, self.rules.lag_sec)) - 1
+        return schedule.before_latest(now_ms, self.rules.interval_sec, self.rules.lag_sec)
 
     def next_due(self, now_ms: int) -> Due:
         """Return the next slot."""
-        slot = schedule.due_slot(now_ms, self.rules.interval_sec, self.rules.lag_sec) + self.rules.interval_sec * 1000
+        slot = schedule.next_slot(now_ms, self.rules.interval_sec, self.rules.lag_sec)
         return Due(slot, schedule.due_at(slot, self.rules.lag_sec))
 
     async def step(self, due: Due) -> None:

@@ -87,14 +87,12 @@ class Evaluator:
 
     def first_after(self, now_ms: int) -> int:
         """Return the moment after which the first step is due: the latest past slot's."""
-        slot = schedule.slot_at_or_before(now_ms, self.rules.interval_sec)
-        return min(now_ms, schedule.due_at(slot, self.rules.lag_sec)) - 1
+        return schedule.before_latest(now_ms, self.rules.interval_sec, self.rules.lag_sec)
 
     def next_due(self, now_ms: int) -> Due:
         """Return the next slot or session boundary, whichever comes first; both run after the decision lag."""
         rules = self.rules
-        last = schedule.due_slot(now_ms, rules.interval_sec, rules.lag_sec)
-        slot = last + rules.interval_sec * 1000
+        slot = schedule.next_slot(now_ms, rules.interval_sec, rules.lag_sec)
         reached = now_ms - (schedule.due_at(slot, rules.lag_sec) - slot)
         boundary = self._calendar.next_boundary(self._market.pairs, reached, rules.gate.exit_minutes)
         moment = min(slot, boundary)

@@ -15,7 +15,7 @@ MOMENTS = st.integers(0, 4_000_000_000_000)
 
 @given(MOMENTS, INTERVALS)
 def test_a_moment_lies_between_its_slot_and_the_next(now, interval):
-    before, after = schedule.slot_at_or_before(now, interval), schedule.next_slot(now, interval)
+    before, after = schedule.slot_at_or_before(now, interval), schedule.next_slot(now, interval, 0)
     assert before <= now < after
     assert after - before == interval * 1000
     assert before % (interval * 1000) == 0
@@ -46,6 +46,13 @@ def test_the_two_loops_meet_every_half_hour():
     assert shared == [0, 1_800_000, 3_600_000, 5_400_000]
 
 
+@given(MOMENTS, INTERVALS, st.integers(0, 30))
+def test_a_start_begins_with_the_latest_past_slot(now, interval, lag):
+    begin = schedule.before_latest(now, interval, min(lag, interval - 1))
+    assert begin < now
+    assert schedule.next_slot(begin, interval, min(lag, interval - 1)) == schedule.slot_at_or_before(now, interval)
+
+
 def test_a_slot_itself_is_its_own_and_not_the_next():
     assert schedule.slot_at_or_before(NINE, 900) == NINE
-    assert schedule.next_slot(NINE, 900) == NINE + 900_000
+    assert schedule.next_slot(NINE, 900, 0) == NINE + 900_000
