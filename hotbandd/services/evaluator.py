@@ -195,7 +195,7 @@ class Evaluator:
             eligible=0,
             reasons=[],
             epoch=lease.epoch,
-            seq=_seq(slot, stepping=True),
+            seq=slot,
         )
         counts = gates.steps(state, verdict, slot, newest)
         point = EvaluationPoint(ts=slot, trades=span.trades, calmar=span.calmar, pnl_total=span.pnl_total)
@@ -230,7 +230,7 @@ class Evaluator:
             reasons={pair: reasons for pair, (_, reasons) in flags.items()},
             guards={pair: self._guard(pair, at) for pair in states},
             epoch=lease.epoch,
-            seq=_seq(moment, stepping=stepping),
+            seq=moment,
         )
         summaries = {
             pair: msgspec.structs.replace(one.summary, eligible=flags[pair][0], reasons=flags[pair][1])
@@ -290,8 +290,3 @@ class Evaluator:
         if not candles.size or not np.isfinite(metrics.hazard[-1]):
             return None
         return manifold.guard(metrics, self.rules.bounds.at_newest(candles.t, metrics))
-
-
-def _seq(moment: int, *, stepping: bool) -> int:
-    """Return the number of a publication within an epoch: it follows from the slot, so that a repeated slot is a duplicate."""
-    return 2 * moment + int(stepping)

@@ -67,7 +67,7 @@ class Stage:
             reasons={pair: [] if pair in opened else ["cooldown"] for pair in PAIRS},
             guards=dict.fromkeys(PAIRS),
             epoch=self.lease.epoch,
-            seq=2 * at + 1,
+            seq=at,
         )
         blob = replace(blob, **other)
         await self.raw(BLOB, encode(blob))
