@@ -1,13 +1,10 @@
-"""What the services ask of the outside, one protocol per kind of system.
-
-Every implementation of a port passes the contract suite of that port in ``tests/adapters``.
-"""
+"""The shared state of the loops."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from hotbandd.core.candles import Candles
 from hotbandd.core.documents import (
@@ -22,77 +19,7 @@ from hotbandd.core.documents import (
     Signal,
     Weights,
 )
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Page(NamedTuple):
-    """One page of candles: complete ones, checked and ascending, and the refused ones counted by reason."""
-
-    candles: Candles
-    refused: Mapping[str, int]
-
-
-class CandleSource(Protocol):
-    """Where candles come from."""
-
-    name: str
-
-    def fetch(self, instrument: str, start_ms: int, end_ms: int) -> AsyncIterator[Page]:
-        """Iterate over pages of the complete candles that open in [start, end), ascending.
-
-        Raises SourceUnreachableError after its bounded retries, RefusedError where asking again cannot help.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        ...
-
-
-class Broker(Protocol):
-    """The account that is traded, as the broker words it.
-
-    Raises SourceUnreachableError after its bounded retries, RefusedError where asking again cannot help.
-    """
-
-    async def account(self) -> dict[str, Any]:
-        """Return the account's summary."""
-        ...
-
-    async def open_trades(self) -> dict[str, Any]:
-        """Return the open trades."""
-        ...
-
-
-class Clock(Protocol):
-    """The time that decisions see; every age is judged by it."""
-
-    @property
-    def speed(self) -> float:
-        """Seconds of this clock per real second."""
-        ...
-
-    def now(self) -> int:
-        """Return the moment, UTC epoch ms. Never goes backwards, whatever the wall clock does."""
-        ...
-
-    async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
-        """Wait until the clock shows a moment; a virtual clock wakes those of one moment in the order of their ranks."""
-        ...
-
-
-class Compute(Protocol):
-    """Where kernels run, away from the event loop."""
-
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a module-level pure function; a killed worker costs one retry, a second one raises ComputeError."""
-        ...
-
-    async def aclose(self) -> None:
-        """Stop the workers."""
-        ...
+from hotbandd.ports.market import Page
 
 
 class Outcome(StrEnum):
@@ -251,74 +178,4 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        ...
-
-
-class Telemetry(Protocol):
-    """What the services report for Prometheus."""
-
-    def candles(self, instrument: str, outcome: str, count: int) -> None:
-        """Count candles by outcome: ``stored``, or the reason of a refusal."""
-        ...
-
-    def newest_candle(self, instrument: str, close_ms: int) -> None:
-        """Report the close of an instrument's newest candle."""
-        ...
-
-    def manifold(self, document: Manifold) -> None:
-        """Report the newest manifold."""
-        ...
-
-    def kernel(self, seconds: float) -> None:
-        """Observe the duration of one kernel task."""
-        ...
-
-    def evaluated(
-        self, blob: GatesBlob, states: Mapping[str, GateState], summaries: Mapping[str, RollingSummary]
-    ) -> None:
-        """Report a published evaluation."""
-        ...
-
-    def span_integrity(self, *, ok: bool) -> None:
-        """Report whether every run's slices nest."""
-        ...
-
-    def sessions(self, open_now: Mapping[str, bool]) -> None:
-        """Report which instruments' sessions are open."""
-        ...
-
-    def allocated(self, weights: Mapping[str, float], status: AllocatorStatus) -> None:
-        """Report a slot of the allocator with the weights in force."""
-        ...
-
-    def kill_switch(self, *, engaged: bool) -> None:
-        """Report the kill switch."""
-        ...
-
-    def loop_succeeded(self, loop: str, at_ms: int, seconds: float) -> None:
-        """Report a step of a loop that ended well."""
-        ...
-
-    def loop_failed(self, loop: str, reason: str) -> None:
-        """Count a step of a loop that failed, by the name of its error."""
-        ...
-
-    def leader(self, *, leading: bool) -> None:
-        """Report whether this process leads."""
-        ...
-
-    def store_up(self, *, up: bool) -> None:
-        """Report whether Valkey answers."""
-        ...
-
-    def event_loop_lag(self, seconds: float) -> None:
-        """Report the lag of the event loop."""
-        ...
-
-    def worker_restarted(self) -> None:
-        """Count a restart of the pool."""
-        ...
-
-    def source_request(self, outcome: str) -> None:
-        """Count a request to the candle source by its outcome."""
         ...

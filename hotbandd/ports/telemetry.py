@@ -1,0 +1,78 @@
+"""What the services report for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary
+
+
+class Telemetry(Protocol):
+    """What the services report for Prometheus."""
+
+    def candles(self, instrument: str, outcome: str, count: int) -> None:
+        """Count candles by outcome: ``stored``, or the reason of a refusal."""
+        ...
+
+    def newest_candle(self, instrument: str, close_ms: int) -> None:
+        """Report the close of an instrument's newest candle."""
+        ...
+
+    def manifold(self, document: Manifold) -> None:
+        """Report the newest manifold."""
+        ...
+
+    def kernel(self, seconds: float) -> None:
+        """Observe the duration of one kernel task."""
+        ...
+
+    def evaluated(
+        self, blob: GatesBlob, states: Mapping[str, GateState], summaries: Mapping[str, RollingSummary]
+    ) -> None:
+        """Report a published evaluation."""
+        ...
+
+    def span_integrity(self, *, ok: bool) -> None:
+        """Report whether every run's slices nest."""
+        ...
+
+    def sessions(self, open_now: Mapping[str, bool]) -> None:
+        """Report which instruments' sessions are open."""
+        ...
+
+    def allocated(self, weights: Mapping[str, float], status: AllocatorStatus) -> None:
+        """Report a slot of the allocator with the weights in force."""
+        ...
+
+    def kill_switch(self, *, engaged: bool) -> None:
+        """Report the kill switch."""
+        ...
+
+    def loop_succeeded(self, loop: str, at_ms: int, seconds: float) -> None:
+        """Report a step of a loop that ended well."""
+        ...
+
+    def loop_failed(self, loop: str, reason: str) -> None:
+        """Count a step of a loop that failed, by the name of its error."""
+        ...
+
+    def leader(self, *, leading: bool) -> None:
+        """Report whether this process leads."""
+        ...
+
+    def store_up(self, *, up: bool) -> None:
+        """Report whether Valkey answers."""
+        ...
+
+    def event_loop_lag(self, seconds: float) -> None:
+        """Report the lag of the event loop."""
+        ...
+
+    def worker_restarted(self) -> None:
+        """Count a restart of the pool."""
+        ...
+
+    def source_request(self, outcome: str) -> None:
+        """Count a request to the candle source by its outcome."""
+        ...
