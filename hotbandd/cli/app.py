@@ -112,6 +112,31 @@ def backtest(
 
 
 @app.command()
+def warmup(
+    steps: Annotated[str, typer.Option(help="Some of backfill,prime,hydrate.")] = "backfill,prime,hydrate",
+    pairs: Annotated[str | None, typer.Option(help="Instruments (default: HOTBAND_PAIRS).")] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Candles per instrument (default: CANDLE_COUNT).", min=1, max=1_000_000)
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="Days, instead of a count.", min=1, max=3650)] = None,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Fill a cold Valkey: missing candles, signals and daily manifolds, newest manifolds; exit 4 if one is amiss."""
+    from hotbandd.cli import warmup as command
+
+    command.warmup(steps, pairs=pairs, count=count, days=days, as_json=as_json, env_file=env_file)
+
+
+@app.command()
+def snapshot(as_json: Json = False, env_file: EnvFile = None) -> None:
+    """Write account, open trades, allocation and gates of one moment below docs/reports/snapshots."""
+    from hotbandd.cli import snapshot as command
+
+    command.snapshot(env_file, as_json=as_json)
+
+
+@app.command()
 def status(as_json: Json = False, env_file: EnvFile = None) -> None:
     """Show gates, weights and who leads, from Valkey alone; exit 4 if something is missing or old."""
     from hotbandd.cli import state
@@ -141,6 +166,14 @@ def kill_release(env_file: EnvFile = None) -> None:
     from hotbandd.cli import state
 
     state.kill_set(env_file, engaged=False)
+
+
+@app.command()
+def doctor(as_json: Json = False, env_file: EnvFile = None) -> None:
+    """Look at settings, Valkey, OANDA, candles, manifolds, gates, disk; say what to do; exit 4 if something is wrong."""
+    from hotbandd.cli import doctor as command
+
+    command.doctor(env_file, as_json=as_json)
 
 
 @app.command("check-config")

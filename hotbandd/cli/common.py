@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 
 from hotbandd.errors import HotbandError, StoreUnreachableError
-from hotbandd.ports import Store
+from hotbandd.ports import Server, SignalArchive, Store
 from hotbandd.settings import Loaded, Settings, read_settings
 
 T = TypeVar("T")
@@ -64,9 +65,19 @@ def _first(group: BaseExceptionGroup[Any]) -> HotbandError | None:
 @asynccontextmanager
 async def store(chosen: Settings) -> AsyncIterator[Store]:
     """Open the store of the settings; where it would be an embedded one, only one that runs already."""
+    async with server(chosen) as (opened, _, _):
+        yield opened
+
+
+@asynccontextmanager
+async def server(chosen: Settings) -> AsyncIterator[tuple[Store, Server, SignalArchive]]:
+    """Open the store with what else its server tells; an embedded one only where it runs already."""
     from hotbandd import parts
     from hotbandd.adapters.embedded_valkey import running
-    from hotbandd.adapters.store.valkey import open_valkey
+    from hotbandd.adapters.store.documents import DocumentStore
+    from hotbandd.adapters.store.server import ValkeyServer
+    from hotbandd.adapters.store.signals import ValkeySignals
+    from hotbandd.adapters.store.valkey import ValkeyBackend
 
     url = chosen.valkey_url or await running(Path(chosen.home))
     if url is None:
@@ -74,8 +85,16 @@ async def store(chosen: Settings) -> AsyncIterator[Store]:
         raise StoreUnreachableError(
             f"No Valkey runs for {home}; start hotbandd run there, set HOTBAND_HOME to where it runs, or set VALKEY_URL."
         )
-    async with open_valkey(url, parts.ages(chosen)) as opened:
-        yield opened
+    backend, ages = ValkeyBackend(url), parts.ages(chosen)
+    try:
+        yield DocumentStore(backend, ages), ValkeyServer(backend), ValkeySignals(backend, ages)
+    finally:
+        await backend.aclose()
+
+
+def wall_ms() -> int:
+    """Return the moment by the real clock, UTC epoch ms."""
+    return time.time_ns() // 1_000_000
 
 
 def console() -> Console:

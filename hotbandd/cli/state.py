@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import msgspec
@@ -19,7 +18,7 @@ def status(env_file: Path | None, *, as_json: bool) -> None:
 
     async def read() -> tables.Picture:
         async with common.store(settings) as store:
-            return await tables.picture(store, settings.pairs, await _now(store))
+            return await tables.picture(store, settings.pairs, await daemon_now(store))
 
     seen = common.run(read)
     faults = tables.faults(seen, settings.gates_blob_max_age_sec)
@@ -62,8 +61,8 @@ def _kill(env_file: Path | None, engaged: bool | None) -> bool:
     return common.run(act)
 
 
-async def _now(store: Store) -> int:
+async def daemon_now(store: Store) -> int:
     """Return the moment by the daemon's clock, which need not be the real one."""
-    wall = time.time_ns() // 1_000_000
+    wall = common.wall_ms()
     anchor = await store.clock()
     return wall if anchor is None else anchor.anchor_virtual + int((wall - anchor.anchor_wall) * anchor.speed)

@@ -22,6 +22,11 @@ class EntryBounds:
     r_max: Threshold
     hazard_max: Threshold
 
+    @property
+    def relative(self) -> bool:
+        """Whether a bound is a percentile of the instrument's own past."""
+        return any(isinstance(spec, str) for spec in (self.c_min, self.s_min, self.h_max, self.r_max, self.hazard_max))
+
     def at_newest(self, t: Ints, metrics: MetricColumns) -> Bounds:
         """Return the bounds in force at the newest candle; NaN, which nothing meets, where too little is known."""
         specs = (self.c_min, self.s_min, self.h_max, self.r_max, self.hazard_max)

@@ -69,11 +69,36 @@ def run_document(
     else:
         require_strict(candles)
         run = _strict_run(family, candles)
-    if not candles.size:
-        return {"instrument": instrument, "count": 0, "signals": []}
     names = signatures(family, run.structure, precision=precision, levels=levels)
     repeated = occurrences(names, run.t_ms.tolist(), lookback_min)
-    signals = _signals(family, run, names, repeated)
+    return _document(instrument, candles, run, _signals(family, run, names, repeated))
+
+
+def day_document(
+    candles: Candles,
+    instrument: str,
+    start_ms: int,
+    *,
+    family: Family,
+    precision: int,
+    levels: int,
+    lookback_min: int,
+) -> dict[str, Any]:
+    """Return the strict document of the candles that close after a moment; the earlier ones are only looked back on.
+
+    Two days and 128 candles before the moment make every figure what a longer run would give.
+    """
+    run = _strict_run(family, candles)
+    names = signatures(family, run.structure, precision=precision, levels=levels)
+    repeated = occurrences(names, run.t_ms.tolist(), lookback_min)
+    first = int(np.searchsorted(run.t_ms, start_ms, side="right"))
+    shown = _signals(family, run, names, repeated)[first:]
+    return _document(instrument, candles.take(candles.t + MINUTE_MS > start_ms), run, shown)
+
+
+def _document(instrument: str, candles: Candles, run: Run, signals: list[dict[str, Any]]) -> dict[str, Any]:
+    if not candles.size:
+        return {"instrument": instrument, "count": 0, "signals": []}
     return {
         "instrument": instrument,
         "count": candles.size,

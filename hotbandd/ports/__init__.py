@@ -3,13 +3,17 @@
 Every implementation of a port passes the contract suite of that port in ``tests/adapters``.
 """
 
+from hotbandd.ports.archive import SignalArchive
+from hotbandd.ports.artifacts import Artifacts
 from hotbandd.ports.market import Broker, CandleSource, Page
 from hotbandd.ports.runtime import Clock, Compute
+from hotbandd.ports.server import Server, ServerFacts
 from hotbandd.ports.store import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Store
 from hotbandd.ports.telemetry import Telemetry
 
 __all__ = [
     "Ages",
+    "Artifacts",
     "Broker",
     "CandleSource",
     "Clock",
@@ -19,6 +23,9 @@ __all__ = [
     "ManifoldUpdate",
     "Outcome",
     "Page",
+    "Server",
+    "ServerFacts",
+    "SignalArchive",
     "Store",
     "Telemetry",
 ]

@@ -13,7 +13,20 @@ from tests.cli.conftest import sentences
 from tests.processes import COMMAND, bare_environment, hotbandd
 from tests.valkey import owner
 
-COMMANDS = ["run", "demo", "replay", "manifold", "backtest", "status", "check-config", "reload", "kill"]
+COMMANDS = [
+    "run",
+    "demo",
+    "replay",
+    "manifold",
+    "backtest",
+    "warmup",
+    "snapshot",
+    "status",
+    "doctor",
+    "check-config",
+    "reload",
+    "kill",
+]
 
 
 def test_the_help_of_the_program_lists_every_command(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -64,6 +66,7 @@ class Client:
     """One persistent, paced connection pool to OANDA.
 
     ``on_request`` hears the outcome of every request: ok, throttled, server_error, timeout, unreachable, garbage, refused.
+    ``skew_sec``: how far our clock is ahead of OANDA's by its last answer, to about a second; None before one.
     Raises RefusedError where asking again cannot help, SourceUnreachableError after the bounded retries.
     """
 
@@ -74,6 +77,7 @@ class Client:
             )
         self._limits = limits
         self._on_request = on_request
+        self.skew_sec: float | None = None
         self._slots = anyio.CapacityLimiter(limits.connections)
         self._requests = Pacer(limits.requests_per_sec)
         self._connections = Pacer(limits.new_connections_per_sec)
@@ -134,6 +138,7 @@ class Client:
         try:
             with anyio.fail_after(self._limits.deadline_sec):
                 async with self._http.stream("GET", path, params=params, extensions={"trace": self._trace}) as response:
+                    self.skew_sec = _skew_sec(response.headers.get("date"))
                     return _Response(response.status_code, response.headers, await self._body(response))
         except (TimeoutError, httpx.TimeoutException) as fault:
             raise _RetriableError("timeout", f"nothing within {self._limits.deadline_sec:g} s") from fault
@@ -153,6 +158,13 @@ class Client:
     async def _trace(self, event: str, _: Mapping[str, Any]) -> None:
         if event == "connection.connect_tcp.started":
             await self._connections.wait()
+
+
+def _skew_sec(date: str | None) -> float | None:
+    try:
+        return None if date is None else time.time() - parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
 
 
 def _answer(response: _Response, decode: Callable[[bytes], T]) -> T:

@@ -77,6 +77,11 @@ class OandaSource:
                 yield step.page
             cursor = step.next_ms
 
+    @property
+    def skew_sec(self) -> float | None:
+        """How far our clock is ahead of OANDA's, by its last answer; None before one."""
+        return self._client.skew_sec
+
     async def account(self) -> Account:
         """Return the account's summary, as OANDA words it."""
         return await self._of_account("summary")

@@ -18,12 +18,14 @@ KILL_SWITCH = "ops:kill_switch"
 LEADER = "hotband:leader"
 EPOCH = "hotband:epoch"
 CLOCK = "hotband:clock"
+DOCTOR = "hotband:doctor"
 
 GATES_FENCE = "gates"
 WEIGHTS_FENCE = "weights"
 
 MANIFOLD_HISTORY_MS = DAY_MS
 EVALUATIONS_MS = 30 * DAY_MS
+MANIFOLD_DAYS_MS = 35 * DAY_MS
 
 
 def candles(instrument: str, granularity: str) -> str:
@@ -49,6 +51,11 @@ def signal(instrument: str, ts_ns: int) -> str:
 def signal_index(instrument: str) -> str:
     """Sorted set of signal keys by ts in ms."""
     return f"sep:signal_index:{instrument}"
+
+
+def manifold_day(instrument: str, day: str) -> str:
+    """Manifold document of a day, gzip."""
+    return f"manifold:{instrument}:{day}"
 
 
 def summary(instrument: str) -> str:

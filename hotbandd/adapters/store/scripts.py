@@ -11,6 +11,35 @@ local function put(key, member, score)
 end
 """
 
+_COMMANDS = (
+    _PUT
+    + """
+local types = {PUT = 'zset', ZREMRANGEBYSCORE = 'zset', ZADD = 'zset', HSET = 'hash'}
+local function read(at)
+  local commands = {}
+  while at <= #ARGV do
+    local words = tonumber(ARGV[at])
+    local command = {unpack(ARGV, at + 1, at + words)}
+    local expected = types[command[1]]
+    if expected then
+      local found = redis.call('TYPE', command[2]).ok
+      if found ~= 'none' and found ~= expected then
+        error({err = 'CORRUPT ' .. command[2] .. ' it is a ' .. found})
+      end
+    end
+    commands[#commands + 1] = command
+    at = at + words + 1
+  end
+  return commands
+end
+local function run(commands)
+  for _, command in ipairs(commands) do
+    if command[1] == 'PUT' then put(command[2], command[3], command[4]) else redis.call(unpack(command)) end
+  end
+end
+"""
+)
+
 # KEYS: the sorted set. ARGV: members, each ended by a newline; their scores likewise, ascending. (As words of their own, packing them
 # costs the client several times what all the rest does.)
 # Where nothing lies between the first score and the last, as in a back-fill, there is nothing to replace.
@@ -38,7 +67,7 @@ if anew then redis.call('ZADD', KEYS[1], unpack(turned)) end
 # Types are checked first and the fence is set first: a command that fails later would leave half a publication, and
 # the server refuses for lack of memory only at a script's first write.
 PUBLISH = (
-    _PUT
+    _COMMANDS
     + """
 local lease, fence, epoch, seq, newest, ts = unpack(ARGV, 1, 6)
 if redis.call('GET', KEYS[1]) ~= lease then return 'fenced' end
@@ -60,28 +89,34 @@ if newest ~= '' then
     return 'duplicate'
   end
 end
-local types = {PUT = 'zset', ZREMRANGEBYSCORE = 'zset', HSET = 'hash'}
-local commands, at = {}, 7
-while at <= #ARGV do
-  local words = tonumber(ARGV[at])
-  local command = {unpack(ARGV, at + 1, at + words)}
-  local expected = types[command[1]]
-  if expected then
-    local found = redis.call('TYPE', command[2]).ok
-    if found ~= 'none' and found ~= expected then
-      return redis.error_reply('CORRUPT ' .. command[2] .. ' it is a ' .. found)
-    end
-  end
-  commands[#commands + 1] = command
-  at = at + words + 1
-end
+local commands = read(7)
 if fence ~= '' then redis.call('SET', fence, epoch .. ':' .. seq) end
-for _, command in ipairs(commands) do
-  if command[1] == 'PUT' then put(command[2], command[3], command[4]) else redis.call(unpack(command)) end
-end
+run(commands)
 return 'published'
 """
 )
+
+# KEYS: every key below. ARGV: commands as above.
+APPLY = (
+    _COMMANDS
+    + """
+run(read(1))
+"""
+)
+
+# KEYS: a newest manifold. ARGV: document, its ts, life in ms, channel. Returns whether it was written.
+HYDRATE = """
+local stored = redis.call('GET', KEYS[1])
+if stored then
+  local ok, document = pcall(cjson.decode, stored)
+  if ok and type(document) == 'table' and type(document.ts) == 'number' and document.ts >= tonumber(ARGV[2]) then
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[1])
+return 1
+"""
 
 # KEYS: leader, epoch. ARGV: holder, life in ms. Returns the lease in force.
 ACQUIRE = """

@@ -71,14 +71,15 @@ class ValkeyBackend:
             )
         except ValueError as error:
             raise SettingsError(f"VALKEY_URL is not a usable address of a server: {error}.") from error
-        self._client = Redis(connection_pool=self._pool)
-        self._put = self._client.register_script(scripts.PUT)
-        self._publish = self._client.register_script(scripts.PUBLISH)
-        self._acquire = self._client.register_script(scripts.ACQUIRE)
-        self._renew = self._client.register_script(scripts.RENEW)
-        self._release = self._client.register_script(scripts.RELEASE)
+        self.client = Redis(connection_pool=self._pool)
+        self._put = self.client.register_script(scripts.PUT)
+        self._publish = self.client.register_script(scripts.PUBLISH)
+        self._apply = self.client.register_script(scripts.APPLY)
+        self._acquire = self.client.register_script(scripts.ACQUIRE)
+        self._renew = self.client.register_script(scripts.RENEW)
+        self._release = self.client.register_script(scripts.RELEASE)
 
-    async def _ask(self, key: str, call: Awaitable[Any]) -> Any:
+    async def ask(self, key: str, call: Awaitable[Any]) -> Any:
         """Await a call under a deadline and translate what it raises."""
         try:
             with anyio.fail_after(DEADLINE_SEC):
@@ -92,7 +93,7 @@ class ValkeyBackend:
 
     async def ping(self) -> None:
         """Check that the server answers."""
-        await self._ask("", self._client.ping())
+        await self.ask("", self.client.ping())
 
     async def aclose(self) -> None:
         """Close the pool."""
@@ -101,32 +102,32 @@ class ValkeyBackend:
 
     async def get(self, key: str) -> bytes | None:
         """Return a string."""
-        value: bytes | None = await self._ask(key, self._client.get(key))
+        value: bytes | None = await self.ask(key, self.client.get(key))
         return value
 
     async def set(self, key: str, value: bytes, *, life_ms: int | None = None, only_if_missing: bool = False) -> None:
         """Set a string."""
-        await self._ask(key, self._client.set(key, value, px=life_ms, nx=only_if_missing))
+        await self.ask(key, self.client.set(key, value, px=life_ms, nx=only_if_missing))
 
     async def put(self, key: str, members: Sequence[Scored]) -> None:
         """Make each member the only one of its score, at once."""
         if members:
             lines = b"".join(member + b"\n" for member, _ in members), "".join(f"{int(at)}\n" for _, at in members)
-            await self._ask(key, self._put([key], lines))
+            await self.ask(key, self._put([key], lines))
 
     async def trim(self, key: str, before: int) -> None:
         """Remove the members whose score is below a bound."""
-        await self._ask(key, self._client.zremrangebyscore(key, "-inf", f"({before}"))
+        await self.ask(key, self.client.zremrangebyscore(key, "-inf", f"({before}"))
 
     async def range(self, key: str, first: int, last: int, limit: int) -> list[Scored]:
         """Return the first members whose score lies in [first, last], ascending."""
-        call = self._client.zrangebyscore(key, first, last, start=0, num=limit, withscores=True)
-        members: list[Scored] = await self._ask(key, call)
+        call = self.client.zrangebyscore(key, first, last, start=0, num=limit, withscores=True)
+        members: list[Scored] = await self.ask(key, call)
         return members
 
     async def newest(self, key: str, limit: int) -> list[Scored]:
         """Return the members of the highest scores, descending."""
-        members: list[Scored] = await self._ask(key, self._client.zrevrange(key, 0, limit - 1, withscores=True))
+        members: list[Scored] = await self.ask(key, self.client.zrevrange(key, 0, limit - 1, withscores=True))
         return members
 
     async def publish(self, publication: Publication) -> Outcome:
@@ -136,29 +137,42 @@ class ValkeyBackend:
         words: list[Word] = [lease_text(lease), fence_key]
         words += (fence.epoch, fence.seq) if fence else ("", "")
         words += over or ("", "")
-        for command in _spelled(commands):
-            words += (len(command), *command)
-        touched = dict.fromkeys(command[0] for command in commands if not isinstance(command, Send))
-        declared = [keys.LEADER, *filter(None, (fence_key, over and over[0])), *touched]
-        reply: bytes = await self._ask(keys.LEADER, self._publish(declared, words))
+        words += _counted(commands)
+        declared = [keys.LEADER, *filter(None, (fence_key, over and over[0])), *_touched(commands)]
+        reply: bytes = await self.ask(keys.LEADER, self._publish(declared, words))
         return Outcome(reply.decode())
+
+    async def apply(self, commands: Sequence[Command]) -> None:
+        """Apply idempotent commands together, whoever leads."""
+        touched = _touched(commands)
+        await self.ask(touched[0], self._apply(touched, _counted(commands)))
 
     async def acquire(self, holder: str, ttl_ms: int) -> bytes:
         """Take the lease where it is free or the holder's own, with a new epoch; return the lease in force."""
-        reply: bytes = await self._ask(keys.LEADER, self._acquire([keys.LEADER, keys.EPOCH], [holder, ttl_ms]))
+        reply: bytes = await self.ask(keys.LEADER, self._acquire([keys.LEADER, keys.EPOCH], [holder, ttl_ms]))
         return reply
 
     async def renew(self, lease: Lease, ttl_ms: int) -> bool:
         """Prolong a lease that is in force."""
-        return bool(await self._ask(keys.LEADER, self._renew([keys.LEADER], [lease_text(lease), ttl_ms])))
+        return bool(await self.ask(keys.LEADER, self._renew([keys.LEADER], [lease_text(lease), ttl_ms])))
 
     async def release(self, lease: Lease) -> None:
         """Remove a lease that is in force."""
-        await self._ask(keys.LEADER, self._release([keys.LEADER], [lease_text(lease)]))
+        await self.ask(keys.LEADER, self._release([keys.LEADER], [lease_text(lease)]))
 
     def subscribe(self, channels: Sequence[str]) -> Messages:
         """Receive the messages of channels."""
         return subscription(self._url, self._place, channels)
+
+
+def _touched(commands: Sequence[Command]) -> list[str]:
+    """Return the keys of commands, once each."""
+    return list(dict.fromkeys(command[0] for command in commands if not isinstance(command, Send)))
+
+
+def _counted(commands: Sequence[Command]) -> list[Word]:
+    """Return the words of commands, each preceded by their number."""
+    return [word for command in _spelled(commands) for word in (len(command), *command)]
 
 
 def _spelled(commands: Sequence[Command]) -> Iterator[tuple[Word, ...]]:
