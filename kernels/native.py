@@ -15,6 +15,7 @@ import numpy as np
 
 from kernels import path
 from kernels import single as single_precision
+from kernels.path_tables import MEMORY, PathTables, Rates
 from kernels.types import Bits, Floats, Ints, Structure
 from kernels.windows import events
 
@@ -25,26 +26,41 @@ _SHORT = 10  # windows up to this size have no path
 _LIGHT = 2.0  # |end| of a path below which coherence is damped
 
 
-def structure(bits: Bits, m: int, *, single: bool = False) -> Structure:
-    """Measure each window of m bits; a window of one bit holds no event, and is all zeros."""
+def structure(bits: Bits, m: int, *, single: bool = False, decimals: int | None = None) -> Structure:
+    """Measure each window of m bits, uint8[n, …]; a window of one bit holds no event, and is all zeros.
+
+    ``decimals``: round every metric to so many.
+    """
     size = max(0, len(bits) - m + 1)
     if m == 1 or not size:
-        return Structure(*(np.zeros(size) for _ in Structure._fields))
+        return Structure(*(np.zeros((size, *bits.shape[1:])) for _ in Structure._fields))
     table = _event_table(m - 1, single=single)
-    flips, ruptures = events(bits, m)
-    entropy, rupture = table.entropy[flips, ruptures], table.rupture[ruptures]
-    coherence = table.base[flips, ruptures]
+    shown = table if decimals is None else _rounded_table(m - 1, decimals, single=single)
+    head = min(_HEAD, m)
+    (flips, ruptures), beginning = events(bits, (m, head), size)
+    entry = flips * m + ruptures
+    coherence = table.base.take(entry)
     if m > _SHORT:
-        coherence = _with_path(coherence, _paths(bits, m, single=single), single=single)
-    return Structure(np.clip(coherence, 0.0, 1.0), 1.0 - rupture, entropy, rupture)
+        decays = _decays(head - 1, single=single)
+        row = decays.row.take(beginning.flips * head + beginning.ruptures)
+        paths = path.follow(bits, m, _path_tables(m, head - 1, single=single), row)
+        coherence = _with_path(coherence, paths, single=single)
+    np.clip(coherence, 0.0, 1.0, out=coherence)
+    return Structure(
+        coherence if decimals is None else coherence.round(decimals),
+        shown.stability.take(ruptures),
+        shown.entropy.take(entry),
+        shown.rupture.take(ruptures),
+    )
 
 
 class _EventTable(NamedTuple):
-    """Metrics by (flips, ruptures) among k pairs, float64[k+1, k+1]; rupture float64[k+1]. Impossible pairs hold no meaning."""
+    """Metrics among k pairs: by flips · (k + 1) + ruptures, float64[(k+1)²], where impossible pairs hold no meaning; by ruptures, float64[k+1]."""
 
     entropy: Floats
-    rupture: Floats
     base: Floats
+    rupture: Floats
+    stability: Floats
 
 
 @lru_cache(maxsize=256)
@@ -56,7 +72,13 @@ def _event_table(k: int, *, single: bool) -> _EventTable:
     f, r, one = share[:, None], share[None, :], kind(1)
     base = ((1.0 - entropy).astype(kind) * kind(0.6) + (one - r) * kind(0.3)) + (one - f) * kind(0.1)
     base = np.clip(base, kind(0.01), kind(0.99))
-    return _EventTable(entropy, share.astype(np.float64), base.astype(np.float64))
+    rupture = share.astype(np.float64)
+    return _EventTable(entropy.ravel(), base.astype(np.float64).ravel(), rupture, 1.0 - rupture)
+
+
+@lru_cache(maxsize=256)
+def _rounded_table(k: int, decimals: int, *, single: bool) -> _EventTable:
+    return _EventTable(*(np.round(column, decimals) for column in _event_table(k, single=single)))
 
 
 def _information(k: int, *, single: bool) -> Floats:
@@ -72,27 +94,33 @@ def _information(k: int, *, single: bool) -> Floats:
 
 
 class _Decays(NamedTuple):
-    """The distinct λ of windows, ascending, and the row of each (flips, ruptures) among the k pairs of their first bits."""
+    """The values of λ that windows can have, and the row of each among k pairs of first bits, by flips · (k + 1) + ruptures."""
 
-    rate: Floats
+    rates: Rates
     row: Ints
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _decays(k: int, *, single: bool) -> _Decays:
     entropy = np.clip(_information(k, single=single) / _ENTROPY_UNIT, _ENTROPY_FLOOR, 1.0)
     rate = np.clip(0.30 * entropy + 0.20 * entropy, 0.01, 1.0)
-    rate, row = np.unique(np.round(rate, 15), return_inverse=True)
-    return _Decays(rate, row.reshape(k + 1, k + 1))
+    flips, ruptures = np.ogrid[: k + 1, : k + 1]
+    nulls = k - flips - ruptures
+    possible = nulls >= 0
+    rates, found = np.unique(np.round(rate[possible], 15), return_inverse=True)
+    # Before the first flip all pairs are of one kind; without a flip the first bits say nothing of where it comes.
+    alike = np.where(flips > 0, np.maximum(nulls, ruptures) + 1.0, np.inf)
+    latest = np.zeros(len(rates))
+    np.maximum.at(latest, found, alike[possible])
+    order = np.argsort(-(latest + MEMORY / rates), kind="stable")
+    row = np.zeros((k + 1, k + 1), dtype=np.int64)
+    row[possible] = np.argsort(order)[found]
+    return _Decays(Rates(rates[order], latest[order]), row.ravel())
 
 
-def _paths(bits: Bits, m: int, *, single: bool) -> path.Paths:
-    """Follow the path of each window of m > 10 bits; the entropy of its first bits sets its λ."""
-    head = min(_HEAD, m)
-    decays = _decays(head - 1, single=single)
-    flips, ruptures = events(bits, head)
-    size = len(bits) - m + 1
-    return path.follow(bits, m, decays.rate, decays.row[flips[:size], ruptures[:size]])
+@lru_cache(maxsize=16)
+def _path_tables(m: int, k: int, *, single: bool) -> PathTables:
+    return PathTables(m, _decays(k, single=single).rates)
 
 
 def _with_path(base: Floats, paths: path.Paths, *, single: bool) -> Floats:

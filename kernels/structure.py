@@ -8,21 +8,17 @@ from kernels import calibrated, native
 from kernels.encoding import encode
 from kernels.types import Family, Floats, Structure
 
-__all__ = ["DECIMALS", "Family", "Structure", "measure", "rounded"]
+__all__ = ["DECIMALS", "Family", "Structure", "measure"]
 
 DECIMALS = 9  # metrics are rounded before anything compares them, so that no order of a summation decides a trade
 
 
 def measure(family: Family, close: Floats, high: Floats, low: Floats, volume: Floats, m: int = 128) -> Structure:
-    """Measure n candles in windows of m steps: window i ends in candle i + m, w = max(0, n - m) windows.
+    """Measure n candles, float64[n, …], in windows of m steps: window i ends in candle i + m, w = max(0, n - m) windows.
 
+    A second axis runs over instruments of as many candles.
     A window's metrics depend on its own candles alone, to the last bit.
     """
     if family == "calibrated":
-        return rounded(calibrated.structure(close, m))
-    return rounded(native.structure(encode(close, high, low, volume), m))
-
-
-def rounded(structure: Structure) -> Structure:
-    """Round metrics as they are compared and published."""
-    return Structure(*(np.round(column, DECIMALS) for column in structure))
+        return Structure(*np.array(calibrated.structure(close, m)).round(DECIMALS))
+    return native.structure(encode(close, high, low, volume), m, decimals=DECIMALS)

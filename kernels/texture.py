@@ -1,20 +1,25 @@
-"""The structure of a window's bits beside the four metrics: how they keep, where they turn, how slowly."""
+"""The structure of a window's bits beside the four metrics: how they keep, where they turn, how slowly.
+
+All but the spectrum follows from counts, and is looked up.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from kernels.spectrum import low_frequency_share
-from kernels.types import Bits, Floats
-from kernels.windows import count
+from kernels.types import Bits, Floats, Ints
+from kernels.windows import prefix, spanned
 
 _FLAT = 1e-6  # slopes up to this size give no ratio
+_LAG = 4
 
 
 class Texture(NamedTuple):
-    """Texture of w windows, float64[w].
+    """Texture of w windows, float64[w, …].
 
     tau_k: share of bits equal to the bit k before; domain walls: neighbouring pairs that differ; slopes: per lag, and of the second half
     against the first. Ratios are 0 where their divisor is at most 1e-6.
@@ -32,42 +37,84 @@ class Texture(NamedTuple):
     pinned_alignment: Floats
 
 
-def measure(bits: Bits, rupture: Floats, m: int = 128) -> Texture:
-    """Measure the texture of each window of m bits; ``rupture`` is the R of the same windows, float64[w]."""
+def measure(bits: Bits, rupture: Floats, m: int = 128, *, decimals: int | None = None) -> Texture:
+    """Measure the texture of each window of m bits, uint8[n, …]; ``rupture`` is the R of the same windows, float64[w, …].
+
+    ``decimals``: round every metric to so many.
+    """
     size = max(0, len(bits) - m + 1)
-    tau_1, tau_4 = _kept(bits, 1, m, size), _kept(bits, 4, m, size)
-    tau_slope = (tau_4 - tau_1) / 3.0
+    if m == 1 or not size:
+        zeros = np.zeros((size, *bits.shape[1:]))
+        return Texture(*[zeros] * len(Texture._fields))._replace(pinned_alignment=np.ones_like(zeros))
+    table = _table(m, decimals)
     half = m // 2
-    turns = bits[1:] ^ bits[:-1]
-    wall_slope = _share(turns[half:], m - half, size) - _share(turns, half, size) if m >= 3 else np.zeros(size)
+    walls = prefix(bits[1:] ^ bits[:-1])
+    turns = spanned(walls, m - 1, size)
+    kept = spanned(prefix(bits[_LAG:] == bits[:-_LAG]), m - _LAG, size) if m > _LAG else np.zeros_like(turns)
+    lags = turns * (max(0, m - _LAG) + 1) + kept
+    later = spanned(walls, max(0, m - half - 1), size, start=half)
+    halves = spanned(walls, max(0, half - 1), size) * (m - half) + later
+    spectrum = low_frequency_share(bits, m)
+    reynolds = rupture / _at(table.steepness, halves)
+    if decimals is not None:
+        spectrum, reynolds = np.round(spectrum, decimals), np.round(reynolds, decimals)
     return Texture(
-        coherence_tau_1=tau_1,
-        coherence_tau_4=tau_4,
-        coherence_tau_slope=tau_slope,
-        domain_wall_ratio=_share(turns, m, size),
-        domain_wall_slope=wall_slope,
-        spectral_lowf_share=low_frequency_share(bits, m),
-        reynolds_ratio=_over(rupture, wall_slope),
-        temporal_half_life=_over(np.full(size, np.log(2.0)), tau_slope),
-        spatial_corr_length=_over(np.ones(size), wall_slope),
-        pinned_alignment=np.ones(size),
+        coherence_tau_1=_at(table.tau_1, turns),
+        coherence_tau_4=_at(table.tau_4, kept),
+        coherence_tau_slope=_at(table.tau_slope, lags),
+        domain_wall_ratio=_at(table.walls, turns),
+        domain_wall_slope=_at(table.wall_slope, halves),
+        spectral_lowf_share=spectrum,
+        reynolds_ratio=reynolds,
+        temporal_half_life=_at(table.half_life, lags),
+        spatial_corr_length=_at(table.corr_length, halves),
+        pinned_alignment=np.ones(turns.shape),
     )
 
 
-def _kept(bits: Bits, lag: int, m: int, size: int) -> Floats:
-    """Return the share of bits of each window of m that equal the one ``lag`` before."""
-    if m <= lag or not size:
-        return np.zeros(size)
-    return count(bits[lag:] == bits[:-lag], m - lag)[:size] / (m - lag)
+def _at(values: Floats, index: Ints) -> Floats:
+    return values.take(index, mode="clip")
 
 
-def _share(turns: Bits, m: int, size: int) -> Floats:
-    """Return the share of turns among the m - 1 pairs of m bits; 0 where there is none."""
-    if m < 2 or not size:
-        return np.zeros(size)
-    return count(turns, m - 1)[:size] / (m - 1)
+class _Table(NamedTuple):
+    """Metrics by count: by turns; by bits kept over four; by (turns, kept); by turns of the (first, second) half."""
+
+    tau_1: Floats
+    walls: Floats
+    tau_4: Floats
+    tau_slope: Floats
+    half_life: Floats
+    wall_slope: Floats
+    corr_length: Floats
+    steepness: Floats  # size of the wall slope, infinite where it gives no ratio
 
 
-def _over(numerator: Floats, slope: Floats) -> Floats:
+@lru_cache(maxsize=64)
+def _table(m: int, decimals: int | None) -> _Table:
+    pairs, fours = m - 1, max(0, m - _LAG)
+    turns = np.arange(pairs + 1)
+    tau_1, walls = (pairs - turns) / pairs, turns / pairs
+    tau_4 = np.arange(fours + 1) / max(1, fours)
+    tau_slope = (tau_4[None, :] - tau_1[:, None]).ravel() / 3.0
+    half = m // 2
+    first, second = (np.arange(n) / max(1, n - 1) for n in (max(1, half), m - half))
+    wall_slope = (second[None, :] - first[:, None]).ravel()
+    table = _Table(
+        tau_1,
+        walls,
+        tau_4,
+        tau_slope,
+        _over(np.log(2.0), tau_slope),
+        wall_slope,
+        _over(1.0, wall_slope),
+        np.where(np.abs(wall_slope) > _FLAT, np.abs(wall_slope), np.inf),
+    )
+    if decimals is None:
+        return table
+    shown = _Table(*(np.round(column, decimals) for column in table))
+    return shown._replace(steepness=table.steepness)
+
+
+def _over(numerator: float, slope: Floats) -> Floats:
     steepness = np.abs(slope)
     return np.divide(numerator, steepness, out=np.zeros(len(slope)), where=steepness > _FLAT)

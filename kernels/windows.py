@@ -1,6 +1,7 @@
 """Sums over sliding windows, and the events that the bits of a window hold.
 
-Window i of m values covers values i … i + m - 1. Counts are integers, so a window's count never depends on where the array begins.
+Arrays run in time along their first axis; a second one, where there is one, runs over instruments of the same length. Window i of m
+values covers values i … i + m - 1. Counts are integers, so a window's count never depends on where the array begins.
 """
 
 from __future__ import annotations
@@ -15,29 +16,41 @@ from kernels.types import Bits, Ints
 BLOCK = 4096  # windows that are worked on at once, so that a column of them stays in the cache
 
 
+def prefix(values: Bits | NDArray[np.bool_] | NDArray[np.int8]) -> Ints:
+    """Return the sum of the values before each place, int64[n+1, …]."""
+    total = np.zeros((len(values) + 1, *values.shape[1:]), dtype=np.int64)
+    values.cumsum(axis=0, out=total[1:])
+    return total
+
+
+def spanned(total: Ints, size: int, windows: int, start: int = 0) -> Ints:
+    """Return, from ``prefix``, the sum of the ``size`` values that begin ``start`` after each window's own beginning, int64[windows, …]."""
+    return total[start + size : start + size + windows] - total[start : start + windows]
+
+
 def count(values: Bits | NDArray[np.bool_], m: int) -> Ints:
-    """Return the number of ones in each window of m values, int64[n-m+1]."""
-    total = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=total[1:])
-    return total[m:] - total[: len(total) - m]
+    """Return the number of ones in each window of m values, int64[n-m+1, …]."""
+    return spanned(prefix(values), m, len(values) - m + 1)
 
 
 class Events(NamedTuple):
-    """Pairs of neighbouring bits in each window, int64[w]: flips (01, 10) and ruptures (11); the rest are nulls (00)."""
+    """Pairs of neighbouring bits in each window, int64[w, …]: flips (01, 10) and ruptures (11); the rest are nulls (00)."""
 
     flips: Ints
     ruptures: Ints
 
 
-def events(bits: Bits, m: int) -> Events:
-    """Count the events among the m - 1 neighbouring pairs of each window of m >= 1 bits."""
+def events(bits: Bits, sizes: tuple[int, ...], windows: int) -> list[Events]:
+    """Count the events among the neighbouring pairs of the first bits of each window: as many bits as each of the sizes says."""
     before, after = bits[:-1], bits[1:]
-    return Events(count(before ^ after, m - 1), count(before & after, m - 1))
+    flips, ruptures = prefix(before ^ after), prefix(before & after)
+    return [Events(spanned(flips, size - 1, windows), spanned(ruptures, size - 1, windows)) for size in sizes]
 
 
-def octets(bits: Bits) -> Bits:
-    """Return at each position the eight bits from it on as one number, first bit lowest, zeros past the end."""
-    packed = np.zeros(len(bits), dtype=np.uint8)
-    for r in range(min(8, len(bits))):
-        packed[: len(bits) - r] |= bits[r:] << np.uint8(r)
+def octets(flat: Bits, stride: int) -> Bits:
+    """Return at each place the eight bits from it on, ``stride`` apart, as one number, first bit lowest, zeros past the end."""
+    packed = flat.copy()
+    for r in range(1, 8):
+        if r * stride < len(flat):
+            packed[: len(flat) - r * stride] |= flat[r * stride :] << np.uint8(r)
     return packed
