@@ -9,6 +9,7 @@ from hotbandd.core.allocation import AllocationRules
 from hotbandd.core.documents import Params
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.floors import EnvFloors
+from hotbandd.core.manifold_documents import Form
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.strategy import BUILT_IN, Guards, Setup
 from hotbandd.errors import SettingsError
@@ -54,10 +55,14 @@ def hydrator(settings: Settings, source: str) -> HydratorRules:
         lag_sec=settings.decision_lag_sec,
         source=source,
         family=settings.kernel,
-        precision=settings.signature_precision,
-        levels=settings.signature_levels,
+        form=form(settings),
         bounds=bounds(settings),
     )
+
+
+def form(settings: Settings) -> Form:
+    """Return how signatures are written."""
+    return Form(settings.signature_precision, settings.signature_levels)
 
 
 def setup(settings: Settings) -> Setup:

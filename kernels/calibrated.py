@@ -19,7 +19,7 @@ _LARGEST = 248  # counts of words in a window fit in one byte
 _KAPPA_FLOOR = 0.01
 _ONE_OF = np.uint64(1) << (np.arange(8, dtype=np.uint64) << np.uint64(3))  # a word, counted in its byte
 _FEWER_WORDS, _KINDS = np.array([[1], [2]]), np.array([[4.0], [8.0]])  # of two and three signs
-_FEW = 256  # up to so many windows, one pass over all of them beats a pass per step
+_FEW = 64  # up to so many windows, one pass over all of them beats a pass per step
 
 
 def structure(close: Floats, m: int) -> Structure:

@@ -12,27 +12,29 @@ _RESOLUTION = 10**DECIMALS
 _SHORTEST_SEC = 1e-6
 
 
-def crossing_hazard(rupture: Floats, window: int = 1440) -> Floats:
-    """Return 1 - exp(-n/T) at each signal: n upward crossings of R through 0.95 over the trailing T ≤ ``window`` signals, float64[w]."""
+def crossing_hazard(rupture: Floats, window: int = 1440, *, newest: int | None = None) -> Floats:
+    """Return 1 - exp(-n/T) at each signal: n upward crossings of R through 0.95 over the trailing T ≤ ``window`` signals, float64[w].
+
+    ``newest``: only of so many signals at the end.
+    """
     broken = rupture >= BREAK
     crossings = np.zeros(len(rupture), dtype=np.int64)
-    np.cumsum(broken[1:] & ~broken[:-1], out=crossings[1:])
-    first = _first(len(rupture), window)
-    signals = np.arange(len(rupture)) - first + 1
-    return _probability((crossings - crossings[first]) / signals)
+    (broken[1:] & ~broken[:-1]).cumsum(out=crossings[1:])
+    last, first = _trailing(len(rupture), window, newest)
+    return _probability((crossings[last] - crossings[first]) / (last - first + 1))
 
 
-def event_hazard(rupture: Floats, t_ms: Ints, window: int = 1440) -> Floats:
+def event_hazard(rupture: Floats, t_ms: Ints, window: int = 1440, *, newest: int | None = None) -> Floats:
     """Return 1 - exp(-60 · ΣR / seconds) at each signal over its trailing ``window`` signals, float64[w].
 
     The first signal of a run only starts its clock. R is taken to nine decimals, and ``t_ms`` ascends, so that sums are exact.
+    ``newest``: only of so many signals at the end.
     """
-    exact = np.rint(rupture * _RESOLUTION).astype(np.int64)
-    total = np.cumsum(exact)
-    first = _first(len(rupture), window)
-    weight = (total - total[first]) / _RESOLUTION
-    seconds = (t_ms - t_ms[first]) / 1000.0
-    rate = np.divide(weight, seconds, out=np.zeros(len(rupture)), where=seconds > 0.0)
+    total = np.rint(rupture * _RESOLUTION).astype(np.int64).cumsum()
+    last, first = _trailing(len(rupture), window, newest)
+    weight = (total[last] - total[first]) / _RESOLUTION
+    seconds = (t_ms[last] - t_ms[first]) / 1000.0
+    rate = np.divide(weight, seconds, out=np.zeros(len(last)), where=seconds > 0.0)
     return _probability(60.0 * rate)
 
 
@@ -47,9 +49,10 @@ def run_hazard(rupture: Floats, t_ms: Ints) -> float:
 def _probability(events: Floats) -> Floats:
     """Return the probability of at least one event where so many are expected, rounded."""
     probability: Floats = -np.expm1(-events)
-    return np.round(probability, DECIMALS)
+    return probability.round(DECIMALS)
 
 
-def _first(size: int, window: int) -> Ints:
-    """Return the index of the first of the trailing signals at each signal."""
-    return np.maximum(np.arange(size) - window + 1, 0)
+def _trailing(size: int, window: int, newest: int | None) -> tuple[Ints, Ints]:
+    """Return the indices of the newest signals, and of the first signal that each of them looks back on."""
+    last = np.arange(0 if newest is None else size - newest, size)
+    return last, np.maximum(last - window + 1, 0)

@@ -20,7 +20,7 @@ _LEAST = 1e-300
 _MOST = np.uint8(255)
 _TURN = (np.arange(256) & 1).astype(np.uint8) * np.uint8(255)  # by an octet that begins with the window's first bit
 _BLOCK = 16384  # windows that are followed at once
-_FEW = 128  # up to so many windows, all octets of all of them are looked up at once
+_FEW = 256  # up to so many windows, all octets of all of them are looked up at once
 
 
 class Paths(NamedTuple):

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from math import nan
 from typing import Final
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -90,16 +91,16 @@ class PrometheusTelemetry:
         """Report the newest manifold."""
         metrics, coeffs = document.metrics, document.coeffs
         values = {
-            "coherence": metrics.coherence,
-            "stability": metrics.stability,
-            "entropy": metrics.entropy,
-            "rupture": metrics.rupture,
+            **msgspec.structs.asdict(metrics),
             "sigma_eff": coeffs.sigma_eff,
             "lambda": coeffs.lambda_,
             "lambda_hazard": coeffs.lambda_hazard,
         }
         for metric, value in values.items():
-            self._manifold.labels(document.instrument, metric).set(value)
+            if value is None:
+                self._manifold.remove(document.instrument, metric)
+            else:
+                self._manifold.labels(document.instrument, metric).set(value)
         self._ages.manifolds[document.instrument] = document.ts
 
     def kernel(self, seconds: float) -> None:

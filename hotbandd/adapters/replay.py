@@ -40,6 +40,10 @@ class ReplaySource:
         """Return the instruments that have files, sorted."""
         return sorted(await anyio.to_thread.run_sync(_files, self._directory))
 
+    async def whole(self, instrument: str) -> Candles:
+        """Return all candles of an instrument."""
+        return await self._candles(instrument)
+
     async def bounds(self, instrument: str) -> tuple[int, int]:
         """Return the open of the first candle and the close of the last."""
         candles = await self._candles(instrument)

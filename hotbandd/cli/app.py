@@ -112,6 +112,20 @@ def backtest(
 
 
 @app.command()
+def calibrate(
+    instruments: Annotated[list[str] | None, typer.Argument(help="Instruments (default: all there are).")] = None,
+    candles: Annotated[Path | None, typer.Option("--candles", help="Candle file, or a folder of them.")] = None,
+    days: Annotated[int | None, typer.Option(help="Stored candles of so many days.", min=1, max=3650)] = None,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Show what a feed's metrics are like, and how often each bound is met on it."""
+    from hotbandd.cli import calibrate as command
+
+    command.calibrate(instruments or [], candles, days, as_json=as_json, env_file=env_file)
+
+
+@app.command()
 def warmup(
     steps: Annotated[str, typer.Option(help="Some of backfill,prime,hydrate.")] = "backfill,prime,hydrate",
     pairs: Annotated[str | None, typer.Option(help="Instruments (default: HOTBAND_PAIRS).")] = None,

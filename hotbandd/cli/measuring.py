@@ -95,7 +95,7 @@ def _request(settings: Settings, pair: str, candles: Candles, params: Params, da
     family = _family(None, settings)
     series = Series()
     series.add(candles)
-    manifolds.complete(series, manifolds.structure_of(family, candles), family)
+    manifolds.measure_series(series, family)
     calendar, setup = parts.calendar(settings), parts.setup(settings)
     return backtests.request_of(pair, series.candles, series.metrics, calendar, setup, params, days=days)
 

@@ -50,9 +50,7 @@ def warmup(
 def build(bench: Workbench, shown: Progress) -> Warmup:
     """Return the warm-up of a workbench."""
     settings, granularity = bench.settings, bench.settings.candle_gran
-    measure = Measure(
-        settings.kernel, settings.signature_precision, settings.signature_levels, settings.session_pattern_lookback_min
-    )
+    measure = Measure(settings.kernel, parts.form(settings), settings.session_pattern_lookback_min)
     source = bench.source
     return Warmup(
         backfill=None if source is None else Backfill(source, bench.store, bench.calendar, granularity, shown),

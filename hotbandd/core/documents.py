@@ -25,13 +25,9 @@ class Document(Struct, frozen=True, kw_only=True):
     schema: Literal[1] = SCHEMA
 
 
-class Structure(Struct, frozen=True, kw_only=True):
-    """Metrics of one window: coherence, stability, entropy, rupture, and the structure beside them where computed."""
+class Texture(Struct, frozen=True, kw_only=True):
+    """The structure of a window's bits beside the four metrics, where it is known."""
 
-    coherence: Unit
-    stability: Unit
-    entropy: Unit
-    rupture: Unit
     coherence_tau_1: float | None = None
     coherence_tau_4: float | None = None
     coherence_tau_slope: float | None = None
@@ -42,6 +38,15 @@ class Structure(Struct, frozen=True, kw_only=True):
     temporal_half_life: float | None = None
     spatial_corr_length: float | None = None
     pinned_alignment: float | None = None
+
+
+class Structure(Texture, frozen=True, kw_only=True):
+    """Metrics of one window: coherence, stability, entropy, rupture, and the texture."""
+
+    coherence: Unit
+    stability: Unit
+    entropy: Unit
+    rupture: Unit
 
 
 class Coefficients(Struct, frozen=True, kw_only=True):
@@ -99,8 +104,10 @@ class Manifold(Document, frozen=True, kw_only=True):
     seq: Count
 
 
-class ManifoldPoint(Document, frozen=True, kw_only=True, gc=False):
+class ManifoldPoint(Texture, frozen=True, kw_only=True, gc=False):
     """One minute of ``ws:manifold:hist:{inst}``."""
+
+    schema: Literal[1] = SCHEMA
 
     ts: Millis
     signature: str

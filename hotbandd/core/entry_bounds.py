@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Floats, Ints
-from hotbandd.core.manifold import Bounds
+from hotbandd.core.manifold_documents import Bounds
 from hotbandd.core.series import MetricColumns
 from hotbandd.core.strategy import PERCENTILE_DAYS, Threshold, threshold
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-from hotbandd.core import manifold
+from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
 from hotbandd.core.documents import Manifold
 from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.manifold_documents import Origin
 from hotbandd.core.series import Series
 from hotbandd.core.sessions import Calendar
 from hotbandd.operations.prime import Measure
@@ -61,20 +62,12 @@ def newest_of(
     """Measure the newest manifold; None where the candles end no window."""
     series = Series()
     series.add(candles)
-    manifold.complete(series, manifold.structure_of(measure.family, candles), measure.family)
+    manifold.measure_series(series, measure.family)
     if not candles.size:
         return None
-    return manifold.document(
-        series,
-        pair,
-        measure.family,
-        bounds.at_newest(series.candles.t, series.metrics),
-        precision=measure.precision,
-        levels=measure.levels,
-        source=source,
-        epoch=epoch,
-        seq=int(candles.t[-1]) + MINUTE_MS,
-    )
+    newest = bounds.at_newest(series.candles.t, series.metrics)
+    origin = Origin(source, epoch, int(candles.t[-1]) + MINUTE_MS)
+    return manifold_documents.document(series, pair, measure.family, newest, measure.form, origin)
 
 
 async def faults(

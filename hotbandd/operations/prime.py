@@ -11,10 +11,11 @@ from typing import Final
 import anyio
 import msgspec
 
-from hotbandd.core import manifold, manifold_run
+from hotbandd.core import manifold, manifold_documents, manifold_run
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
 from hotbandd.core.documents import Signal
 from hotbandd.core.manifold import COEFF_WINDOW, WINDOW, Family
+from hotbandd.core.manifold_documents import Form
 from hotbandd.core.series import Series
 from hotbandd.operations.progress import Progress
 from hotbandd.operations.retention import DAY, MANIFOLDS, trim_manifolds
@@ -29,8 +30,7 @@ class Measure:
     """How manifolds are measured and named, from the settings."""
 
     family: Family
-    precision: int
-    levels: int
+    form: Form
     lookback_min: int
 
 
@@ -106,8 +106,8 @@ def day_of(pair: str, candles: Candles, midnight: int, measure: Measure) -> Day:
         pair,
         midnight,
         family=measure.family,
-        precision=measure.precision,
-        levels=measure.levels,
+        precision=measure.form.precision,
+        levels=measure.form.levels,
         lookback_min=measure.lookback_min,
     )
     name = datetime.fromtimestamp(midnight / 1000, UTC).strftime(DAY)
@@ -119,6 +119,8 @@ def signals_of(candles: Candles, since: int, measure: Measure) -> list[Signal]:
     """Return the signals stamped after a moment."""
     series = Series()
     series.add(candles)
-    manifold.complete(series, manifold.structure_of(measure.family, candles), measure.family)
+    manifold.measure_series(series, measure.family)
     start = int(candles.t.searchsorted(since - MINUTE_MS, side="right"))
-    return manifold.signals(series, start, measure.family, precision=measure.precision, levels=measure.levels)
+    return manifold_documents.signals(
+        manifold_documents.rows_of(series, start, measure.family, measure.form), measure.family
+    )

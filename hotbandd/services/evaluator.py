@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 import structlog
 
-from hotbandd.core import backtest, floors, gates, manifold, repetition, schedule, strategy
+from hotbandd.core import backtest, floors, gates, manifold, manifold_documents, repetition, schedule, strategy
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.gates import Reason, Verdict
+from hotbandd.core.signature import signature_codes
 from hotbandd.errors import CorruptPayloadError, HotbandError, InputError
 from hotbandd.ports import Evaluation, Lease
 from hotbandd.services.context import Context
@@ -273,7 +274,7 @@ class Evaluator:
     def _overlays(self, pair: str, moment: int) -> list[Reason]:
         rules = self.rules
         stamps, metrics = self._market.series[pair].recent(moment, rules.lookback_min + repetition.WINDOW_MIN)
-        codes = manifold.signature_codes(rules.family, metrics, precision=rules.precision, levels=rules.levels)
+        codes = signature_codes(rules.family, metrics, precision=rules.precision, levels=rules.levels)
         repeated = bool(stamps.size) and repetition.repetition_met(
             stamps,
             codes,
@@ -289,4 +290,4 @@ class Evaluator:
         candles, metrics = self._market.series[pair].until(moment)
         if not candles.size or not np.isfinite(metrics.hazard[-1]):
             return None
-        return manifold.guard(metrics, self.rules.bounds.at_newest(candles.t, metrics))
+        return manifold_documents.guard(metrics, self.rules.bounds.at_newest(candles.t, metrics))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import anyio
 import structlog
 
-from hotbandd.core import manifold
+from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.manifold_documents import Form, Origin
 from hotbandd.core.series import Series
 from hotbandd.errors import SourceUnreachableError
 from hotbandd.ports import Lease, ManifoldUpdate
@@ -20,6 +21,9 @@ from hotbandd.services.loop import Due
 
 log = structlog.get_logger()
 
+HERE_CANDLES = (
+    100  # up to so many candles are measured here, within a millisecond: as long as a worker's answer takes alone
+)
 LONG_CANDLES = 20_000  # a series with more candles to measure than this is a task of its own
 
 
@@ -31,8 +35,7 @@ class HydratorRules:
     lag_sec: float
     source: str
     family: manifold.Family
-    precision: int
-    levels: int
+    form: Form
     bounds: EntryBounds
 
 
@@ -118,10 +121,14 @@ class Hydrator:
 
     async def _measure_some(self, series: list[Series]) -> None:
         began = time.perf_counter()
-        pending = [manifold.pending(one) for one in series]
-        structures = await self._compute.run(manifold.structures_of, self.rules.family, pending)
+        family = self.rules.family
+        columns = [manifold.pending(one, family) for one in series]
+        if sum(one.size - one.measured for one in series) <= HERE_CANDLES:
+            structures = manifold.structures_of(family, columns)
+        else:
+            structures = await self._compute.run(manifold.structures_of, family, columns)
         for one, structure in zip(series, structures, strict=True):
-            manifold.complete(one, structure, self.rules.family)
+            manifold.complete(one, structure, family)
         self._telemetry.kernel(time.perf_counter() - began)
 
     async def _publish(self, lease: Lease) -> None:
@@ -133,24 +140,16 @@ class Hydrator:
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
         rules = self.rules
-        document = manifold.document(
-            series,
-            pair,
-            rules.family,
-            rules.bounds.at_newest(series.candles.t, series.metrics),
-            precision=rules.precision,
-            levels=rules.levels,
-            source=rules.source,
-            epoch=lease.epoch,
-            seq=series.newest + MINUTE_MS,
-        )
+        bounds = rules.bounds.at_newest(series.candles.t, series.metrics)
+        origin = Origin(rules.source, lease.epoch, series.newest + MINUTE_MS)
+        document = manifold_documents.document(series, pair, rules.family, bounds, rules.form, origin)
         if document is None:
             return
         first = self._published.get(pair)
         since = series.newest - DAY_MS if first is None else first
         start = int(series.candles.t.searchsorted(since, side="right"))
-        points = manifold.points(series, start, rules.family, precision=rules.precision, levels=rules.levels)
-        signals = manifold.signals(series, start, rules.family, precision=rules.precision, levels=rules.levels)
+        rows = manifold_documents.rows_of(series, start, rules.family, rules.form)
+        points, signals = manifold_documents.points(rows), manifold_documents.signals(rows, rules.family)
         if first is None:
             await self._store.put_manifold_history(lease, pair, points)
             points = points[-1:]

@@ -198,3 +198,12 @@ def test_two_telemetries_share_nothing() -> None:
     one, other = PrometheusTelemetry(CollectorRegistry(), lambda: 0), Scrape()
     one.leader(leading=True)
     assert math.isnan(other.samples()["leader",])
+
+
+def test_texture_is_shown_while_it_is_known(scrape: Scrape) -> None:
+    known = manifold()
+    textured = msgspec.structs.replace(known, metrics=msgspec.structs.replace(known.metrics, domain_wall_ratio=0.25))
+    scrape.telemetry.manifold(textured)
+    assert scrape.samples()["manifold", PAIR, "domain_wall_ratio"] == 0.25
+    scrape.telemetry.manifold(known)
+    assert ("manifold", PAIR, "domain_wall_ratio") not in scrape.samples()

@@ -19,6 +19,7 @@ COMMANDS = [
     "replay",
     "manifold",
     "backtest",
+    "calibrate",
     "warmup",
     "snapshot",
     "status",

@@ -304,8 +304,7 @@ def real(shared_data: Path) -> Callable[[str], Market]:
         file = shared_data / "candles" / path
         series = Series()
         series.add(read_candles(file.read_bytes(), file.name).candles)
-        structure = manifold.structure_of("calibrated", manifold.pending(series))
-        manifold.complete(series, structure, "calibrated")
+        manifold.measure_series(series, "calibrated")
         return series.candles, series.metrics
 
     return load

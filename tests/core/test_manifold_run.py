@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hotbandd.core import manifold
+from hotbandd.core import manifold_documents
 from hotbandd.core.candle_input import parse
 from hotbandd.core.candles import MINUTE_MS, concatenate
 from hotbandd.core.manifold_run import native_window, run_document
@@ -103,7 +103,8 @@ def test_the_strict_profile_signals_at_the_close_of_every_window(family):
     candles = candles_of(2, 1_700)
     document = run_document(candles, "EUR_USD", family=family, **STRICT)
     series = series_of(candles, family)
-    signals = manifold.signals(series, 0, family, precision=1, levels=4)
+    form = manifold_documents.Form(precision=1, levels=4)
+    signals = manifold_documents.signals(manifold_documents.rows_of(series, 0, family, form), family)
     assert document["count"] == 1_700
     assert (document["t0_ms"], document["t1_ms"]) == (candles.t[0], candles.t[-1])
     assert len(document["signals"]) == 1_700 - 128 == len(signals)

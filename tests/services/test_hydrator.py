@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hotbandd import parts
 from hotbandd.adapters.simulator import SimulatedSource
-from hotbandd.core import manifold
+from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, concatenate
 from hotbandd.core.series import Series
 from hotbandd.errors import FencedError
@@ -48,12 +49,12 @@ class Stage:
         """Return the series of all that the source holds, measured at once."""
         series = Series()
         series.add(self.source.held[EUR].between(NOW - days * DAY_MS, self.clock.now()).closed_by(self.clock.now()))
-        manifold.complete(series, manifold.structure_of("calibrated", manifold.pending(series)), "calibrated")
+        manifold.measure_series(series, "calibrated")
         return series
 
     def points(self, series: Series) -> list[object]:
-        form = {"precision": self.settings.signature_precision, "levels": self.settings.signature_levels}
-        return list(manifold.points(series, 0, "calibrated", **form))
+        rows = manifold_documents.rows_of(series, 0, "calibrated", parts.form(self.settings))
+        return list(manifold_documents.points(rows))
 
 
 async def test_the_newest_manifold_bears_the_close_of_the_newest_candle():
