@@ -36,6 +36,7 @@ check: $(DEVELOPMENT)
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks.kernels
+	$(BIN)/python -m benchmarks.pool
 	$(BIN)/python -m benchmarks.backtest
 
 clean:

@@ -19,44 +19,42 @@ from rich.console import Console
 from rich.table import Table
 
 from hotbandd.adapters.compute import ProcessCompute
-from hotbandd.core.candles import MINUTE_MS, Candles
-from hotbandd.core.manifold import WINDOW, structures_of
+from hotbandd.core.manifold import WINDOW, Columns, Family, structures_of
 
 SIZES = (1, 15, 200, 1000, 5000, 20_000, 130_000)
 REPEATS = 7
+FAMILY: Family = "native"
 
 
-def walk(n: int) -> Candles:
-    """A Gaussian walk of n candles."""
+def walk(n: int) -> Columns:
+    """A Gaussian walk of n candles, as the native family takes it: four columns."""
     draw = np.random.default_rng(1)
     close = np.exp(np.cumsum(draw.standard_normal(n)) * 1e-4)
-    nan = np.full(n, np.nan)
-    volume = draw.integers(1, 50, n).astype(np.float64)
-    return Candles(np.arange(n) * MINUTE_MS, close, close * 1.0001, close * 0.9999, close, volume, nan, nan)
+    return Columns(close, close * 1.0001, close * 0.9999, draw.integers(1, 50, n).astype(np.float64))
 
 
-def shared(name: str, n: int, family: Any) -> int:
+def shared(name: str, n: int) -> int:
     """Measure columns that lie in shared memory, and put the metrics behind them."""
     memory = SharedMemory(name, track=False) if sys.version_info >= (3, 13) else SharedMemory(name)
-    columns = np.ndarray((8 + 4, n), dtype=np.float64, buffer=memory.buf)
-    structure = structures_of(family, [Candles(columns[0].astype(np.int64), *columns[1:8])])[0]
-    for out, column in zip(columns[8:], structure, strict=True):
+    columns = np.ndarray((8, n), dtype=np.float64, buffer=memory.buf)
+    structure = structures_of(FAMILY, [Columns(*columns[:4])])[0]
+    for out, column in zip(columns[4:], structure, strict=True):
         out[: len(column)] = column
     del columns, out
     memory.close()
     return len(structure.coherence)
 
 
-async def through_memory(pool: ProcessCompute, candles: Candles) -> None:
+async def through_memory(pool: ProcessCompute, columns: Columns) -> None:
     """Send and fetch arrays through a block of shared memory."""
-    memory = SharedMemory(create=True, size=12 * 8 * candles.size)
+    memory = SharedMemory(create=True, size=8 * 8 * len(columns.close))
     try:
-        columns = np.ndarray((12, candles.size), dtype=np.float64, buffer=memory.buf)
-        for place, column in zip(columns, candles, strict=False):
+        block = np.ndarray((8, len(columns.close)), dtype=np.float64, buffer=memory.buf)
+        for place, column in zip(block, columns, strict=False):
             place[:] = column
-        windows = await pool.run(shared, memory.name, candles.size, "calibrated")
-        [column[:windows].copy() for column in columns[8:]]
-        del columns, place
+        windows = await pool.run(shared, memory.name, len(columns.close))
+        [column[:windows].copy() for column in block[4:]]
+        del block, place
     finally:
         memory.close()
         memory.unlink()
@@ -78,17 +76,17 @@ async def measured() -> list[dict[str, float]]:
     rows = []
     try:
         for windows in SIZES:
-            candles = walk(windows + WINDOW)
+            columns = walk(windows + WINDOW)
 
-            async def here(candles: Candles = candles) -> None:
-                structures_of("calibrated", [candles])
+            async def here(columns: Columns = columns) -> None:
+                structures_of(FAMILY, [columns])
 
             rows.append(
                 {
                     "windows": windows,
                     "in process, ms": await best_ms(here),
-                    "pool, pickled, ms": await best_ms(lambda c=candles: pool.run(structures_of, "calibrated", [c])),  # type: ignore[misc]
-                    "pool, shared memory, ms": await best_ms(lambda c=candles: through_memory(pool, c)),  # type: ignore[misc]
+                    "pool, pickled, ms": await best_ms(lambda c=columns: pool.run(structures_of, FAMILY, [c])),
+                    "pool, shared memory, ms": await best_ms(lambda c=columns: through_memory(pool, c)),
                 }
             )
     finally:
@@ -104,7 +102,7 @@ def main() -> None:
     if parser.parse_args().json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    table = Table(*rows[0], title="One task of the calibrated family")
+    table = Table(*rows[0], title="One task of the native family")
     for row in rows:
         table.add_row(*(f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" for value in row.values()))
     Console().print(table)

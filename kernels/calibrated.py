@@ -10,22 +10,25 @@ import numpy as np
 from scipy.special import erf, ndtr
 
 from kernels.types import Bits, Floats, Ints, Structure
-from kernels.windows import BLOCK, count
+from kernels.windows import count
 
 _BLOCKS = 8
 _STILL = 4  # a window with fewer than m / 4 moves is without movement
+_STILL_READS = np.array([[0.0], [0.5], [1.0], [0.0]])
 _SMALLEST = 16  # windows with movement hold words of three signs
 _LARGEST = 248  # counts of words in a window fit in one byte
 _KAPPA_FLOOR = 0.01
 _ONE_OF = np.uint64(1) << (np.arange(8, dtype=np.uint64) << np.uint64(3))  # a word, counted in its byte
 _FEWER_WORDS, _KINDS = np.array([[1], [2]]), np.array([[4.0], [8.0]])  # of two and three signs
+_BLOCK = 4096  # windows that are worked on at once, so that their columns stay in the cache
 _FEW = 64  # up to so many windows, one pass over all of them beats a pass per step
 
 
-def structure(close: Floats, m: int) -> Structure:
+def structure(close: Floats, m: int, *, decimals: int | None = None) -> Structure:
     """Measure the windows of m returns of n positive closes, float64[n, …], w = n - m windows; m is a multiple of 8, 16 … 248.
 
-    A window without movement (fewer than m / 4 non-zero steps) reads C = 0, S = ½, H = 1, R = 0.
+    A window without movement (fewer than m / 4 non-zero steps) reads C = 0, S = ½, H = 1, R = 0. ``decimals``: round every
+    metric to so many.
     """
     if m % _BLOCKS or not _SMALLEST <= m <= _LARGEST:
         raise ValueError(f"m is a multiple of {_BLOCKS} from {_SMALLEST} to {_LARGEST}, not {m}")
@@ -33,21 +36,26 @@ def structure(close: Floats, m: int) -> Structure:
         return Structure(*(np.zeros((0, *close.shape[1:])) for _ in Structure._fields))
     steps = log_ratio(close, 1)
     moves = count(steps != 0.0, m)
-    moved = moves >= m // _STILL
-    at_once = max(1, BLOCK // close[0].size)
+    at_once = max(1, _BLOCK // close[0].size)
     parts = [_moments(steps[i : i + at_once + m - 1], m) for i in range(0, len(moves), at_once)]
     length, break_at = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Structure(
-        np.where(moved, _agreement(close, length, m), 0.0),
-        np.where(moved, _persistence(close, m), 0.5),
-        np.where(moved, _randomness(steps, moves, m), 1.0),
-        np.where(moved, np.square(kolmogorov(break_at)), 0.0),
+    found = np.array(
+        (
+            _agreement(close, length, m),
+            _persistence(close, m),
+            _randomness(steps, moves, m),
+            np.square(kolmogorov(break_at)),
+        )
     )
+    still = moves < m // _STILL
+    if still.any():
+        found[:, still] = _STILL_READS
+    return Structure(*(found if decimals is None else found.round(decimals, out=found)))
 
 
 def log_ratio(price: Floats, k: int) -> Floats:
     """Return ln(price_{i+k} / price_i), float64[n-k, …]; exactly 0 where the price is the same."""
-    before = np.ascontiguousarray(price[:-k])
+    before = price[:-k]
     ratio: Floats = np.log1p((price[k:] - before) / before)
     return ratio
 

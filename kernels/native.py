@@ -17,7 +17,7 @@ from kernels import path
 from kernels import single as single_precision
 from kernels.path_tables import MEMORY, PathTables, Rates
 from kernels.types import Bits, Floats, Ints, Structure
-from kernels.windows import events
+from kernels.windows import blocks, events
 
 _ENTROPY_FLOOR = 0.05
 _ENTROPY_UNIT = 1.585  # log2 3, as the original has it
@@ -34,6 +34,16 @@ def structure(bits: Bits, m: int, *, single: bool = False, decimals: int | None 
     size = max(0, len(bits) - m + 1)
     if m == 1 or not size:
         return Structure(*(np.zeros((size, *bits.shape[1:])) for _ in Structure._fields))
+    found = np.empty((len(Structure._fields), size, *bits.shape[1:]))
+    for block in blocks(size, bits[0].size):
+        part = bits[block.start : block.stop + m - 1]
+        for column, values in zip(found, _measured(part, m, single=single, decimals=decimals), strict=True):
+            column[block] = values
+    return Structure(*found)
+
+
+def _measured(bits: Bits, m: int, *, single: bool, decimals: int | None) -> Structure:
+    size = len(bits) - m + 1
     table = _event_table(m - 1, single=single)
     shown = table if decimals is None else _rounded_table(m - 1, decimals, single=single)
     head = min(_HEAD, m)
@@ -41,8 +51,7 @@ def structure(bits: Bits, m: int, *, single: bool = False, decimals: int | None 
     entry = flips * m + ruptures
     coherence = table.base.take(entry)
     if m > _SHORT:
-        decays = _decays(head - 1, single=single)
-        row = decays.row.take(beginning.flips * head + beginning.ruptures)
+        row = _decays(head - 1, single=single).row.take(beginning.flips * head + beginning.ruptures)
         paths = path.follow(bits, m, _path_tables(m, head - 1, single=single), row)
         coherence = _with_path(coherence, paths, single=single)
     np.clip(coherence, 0.0, 1.0, out=coherence)

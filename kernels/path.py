@@ -19,7 +19,6 @@ from kernels.windows import octets
 _LEAST = 1e-300
 _MOST = np.uint8(255)
 _TURN = (np.arange(256) & 1).astype(np.uint8) * np.uint8(255)  # by an octet that begins with the window's first bit
-_BLOCK = 16384  # windows that are followed at once
 _FEW = 256  # up to so many windows, all octets of all of them are looked up at once
 
 
@@ -53,17 +52,14 @@ def follow(bits: Bits, m: int, tables: PathTables, row: Ints) -> Paths:
 
 
 def _many(flat: Bits, packed: Bits, rows: Ints, tables: PathTables, stride: int) -> Paths:
-    """Follow blocks of windows, those that need most octets first, and put the results back in their places."""
+    """Follow windows, those that need most octets first, and put the results back in their places."""
+    row = rows * 256
+    needed = tables.octets.take(row + _turned(packed, np.arange(len(rows)), 0, stride), mode="clip")
+    at = np.argsort(_MOST - needed, kind="stable")
+    sums = _summed(packed, at, row[at], needed[at], tables, stride)
     found = Paths(np.empty(len(rows)), np.empty(len(rows)))
-    for start in range(0, len(rows), _BLOCK):
-        stop = min(start + _BLOCK, len(rows))
-        row = rows[start:stop] * 256
-        needed = tables.octets.take(row + _turned(packed, np.arange(start, stop), 0, stride), mode="clip")
-        order = np.argsort(_MOST - needed, kind="stable")
-        at = order + start
-        sums = _block(packed, at, row[order], needed[order], tables, stride)
-        for whole, part in zip(found, _likeness(flat[at], sums, tables.m), strict=True):
-            whole[at] = part
+    for whole, part in zip(found, _likeness(flat[at], sums, tables.m), strict=True):
+        whole[at] = part
     return found
 
 
@@ -76,7 +72,7 @@ def _turned(packed: Bits, at: Ints, number: int | Ints, stride: int) -> Bits:
     return octet
 
 
-def _block(packed: Bits, at: Ints, row: Ints, needed: Bits, tables: PathTables, stride: int) -> _Sums:
+def _summed(packed: Bits, at: Ints, row: Ints, needed: Bits, tables: PathTables, stride: int) -> _Sums:
     """Sum the paths of windows octet by octet, as many as each of them needs."""
     turn = _TURN.take(packed.take(at))
     sums = _Sums(*np.zeros((len(_Sums._fields), len(at))))
@@ -117,7 +113,7 @@ def _add_octet(sums: _Sums, entry: Ints, tables: PathTables, length: float) -> N
 
 
 def _few(flat: Bits, packed: Bits, rows: Ints, tables: PathTables, stride: int) -> Paths:
-    """Follow windows with all their octets side by side, in the very order of additions of ``_block``."""
+    """Follow windows with all their octets side by side, in the very order of additions of ``_summed``."""
     at, row = np.arange(len(rows)), rows * 256
     octets_needed = tables.octets.take(row + _turned(packed, at, 0, stride))
     number = np.arange(int(octets_needed.max()))[:, None]

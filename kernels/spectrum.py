@@ -12,12 +12,12 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
-from kernels.types import Bits, Floats
+from kernels.types import Bits, Floats, Ints
 from kernels.windows import prefix, spanned
 
 _SILENT = 1e-12
 _ROWS = 512  # windows that are transformed at once
-_COLUMNS = 4096  # windows that are joined at once
+_COLUMNS = 4000  # windows that are joined at once; a power of two would put all rows in the same lines of the cache
 _UNIT = 2.0**44
 _LARGEST = 256
 
@@ -55,16 +55,20 @@ def _transformed(bits: Bits, m: int) -> Floats:
 def _by_quarters(bits: Bits, m: int, size: int) -> Floats:
     """Join each window's transform from those of its quarters, which it shares with other windows; the total comes from counts."""
     stride = bits[0].size
-    low = np.empty(size * stride)
-    room = _Room(m, stride, min(_COLUMNS, len(low)))
-    for i in range(0, len(low), _COLUMNS):
-        stop = min(i + _COLUMNS, len(low))
-        room.low_power(bits.reshape(-1), i, low[i:stop])
-    ones, alternating = (spanned(prefix(values), m, size) for values in (bits, _alternated(bits)))
-    total = ones * (m - ones) + alternating * alternating  # twice the power of the bins 1 … m/2, by Parseval
+    rows = max(1, _COLUMNS // stride)
+    room = _Room(m, stride, min(rows, size) * stride)
     share = np.zeros((size, *bits.shape[1:]))
-    np.divide(low.reshape(share.shape), total, out=share, where=total > 0)
+    for start in range(0, size, rows):
+        part = bits[start : start + rows + m - 1]
+        low, total = room.low_power(part.reshape(-1)), _total_power(part, m)
+        np.divide(low.reshape(total.shape), total, out=share[start : start + rows], where=total > 0)
     return share
+
+
+def _total_power(bits: Bits, m: int) -> Ints:
+    """Return twice the power of the bins 1 … m/2 of each window, by Parseval."""
+    ones, alternating = (spanned(prefix(values), m, len(bits) - m + 1) for values in (bits, _alternated(bits)))
+    return ones * (m - ones) + alternating * alternating
 
 
 def _alternated(bits: Bits) -> NDArray[np.int8]:
@@ -86,49 +90,51 @@ class _Room:
         self._bits = np.empty((m // 4, reach))
         self._quarters, self._halves = np.empty((2, rows, reach))
 
-    def low_power(self, flat: Bits, start: int, out: Floats) -> None:
-        """Set twice the power in the low bins of windows in a row.
+    def low_power(self, flat: Bits) -> Floats:
+        """Return twice the power in the low bins of windows in a row; the next call overwrites it.
 
         The transform of a window is that of its parts, each turned by where it begins: by powers of -i between quarters, of -1 between
         halves.
         """
-        windows, quarter = len(out), self._m // 4 * self._stride
+        windows, quarter = len(flat) - (self._m - 1) * self._stride, self._m // 4 * self._stride
         transform = self._shared if windows > quarter else self._alone
-        whole = transform(flat, start, windows, quarter)
+        whole = transform(flat, windows, quarter)
         np.multiply(whole, whole, out=whole)
         rows = len(whole)
         while rows > 1:  # added in pairs, in one order however many windows there are
             folded = rows // 2
             whole[:folded] += whole[rows - folded : rows]
             rows -= folded
-        np.multiply(whole[0], 2.0 / (_UNIT * _UNIT), out=out)
+        power: Floats = whole[0]
+        power *= 2.0 / (_UNIT * _UNIT)
+        return power
 
-    def _shared(self, flat: Bits, start: int, windows: int, quarter: int) -> Floats:
+    def _shared(self, flat: Bits, windows: int, quarter: int) -> Floats:
         """Transform windows whose quarters are quarters of others as well."""
-        first = self._quarter(flat, start, windows + 3 * quarter, self._quarters)
+        first = self._quarter(flat, windows + 3 * quarter, self._quarters)
         half = self._halves[:, : windows + 2 * quarter]
         self._join_quarters(first[:, :-quarter], first[:, quarter:], half)
         whole = self._quarters[:, :windows]
         self._join_halves(half[:, :windows], half[:, 2 * quarter :], whole)
         return whole
 
-    def _alone(self, flat: Bits, start: int, windows: int, quarter: int) -> Floats:
+    def _alone(self, flat: Bits, windows: int, quarter: int) -> Floats:
         """Transform fewer windows than would share a quarter."""
         shape = (len(self._weights), windows)
         halves = []
         for i in (0, 2):
-            parts = [self._quarter(flat, start + (i + j) * quarter, windows, np.empty(shape)) for j in (0, 1)]
+            parts = [self._quarter(flat[(i + j) * quarter :], windows, np.empty(shape)) for j in (0, 1)]
             halves.append(np.empty(shape))
             self._join_quarters(parts[0], parts[1], halves[-1])
         whole = np.empty(shape)
         self._join_halves(halves[0], halves[1], whole)
         return whole
 
-    def _quarter(self, flat: Bits, start: int, columns: int, out: Floats) -> Floats:
+    def _quarter(self, flat: Bits, columns: int, out: Floats) -> Floats:
         """Transform the quarter windows that begin at each of some places in a row, float64[2 · bins, columns]."""
         item = flat.itemsize
         bits, transformed = self._bits[:, :columns], out[:, :columns]
-        np.copyto(bits, as_strided(flat[start:], bits.shape, (self._stride * item, item)))
+        np.copyto(bits, as_strided(flat, bits.shape, (self._stride * item, item)))
         return np.matmul(self._weights, bits, out=transformed)
 
     def _join_quarters(self, left: Floats, right: Floats, out: Floats) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kernels import calibrated, native
 from kernels.encoding import encode
 from kernels.types import Family, Floats, Structure
@@ -20,5 +18,5 @@ def measure(family: Family, close: Floats, high: Floats, low: Floats, volume: Fl
     A window's metrics depend on its own candles alone, to the last bit.
     """
     if family == "calibrated":
-        return Structure(*np.array(calibrated.structure(close, m)).round(DECIMALS))
+        return calibrated.structure(close, m, decimals=DECIMALS)
     return native.structure(encode(close, high, low, volume), m, decimals=DECIMALS)

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.spectrum import low_frequency_share
-from kernels.types import Bits, Floats, Ints
-from kernels.windows import prefix, spanned
+from kernels.types import Bits, Floats
+from kernels.windows import blocks, prefix, spanned
 
 _FLAT = 1e-6  # slopes up to this size give no ratio
 _LAG = 4
+_LATER = np.zeros(1)
 
 
 class Texture(NamedTuple):
@@ -37,15 +38,30 @@ class Texture(NamedTuple):
     pinned_alignment: Floats
 
 
+_SPECTRUM = Texture._fields.index("spectral_lowf_share")
+
+
 def measure(bits: Bits, rupture: Floats, m: int = 128, *, decimals: int | None = None) -> Texture:
     """Measure the texture of each window of m bits, uint8[n, …]; ``rupture`` is the R of the same windows, float64[w, …].
 
     ``decimals``: round every metric to so many.
     """
     size = max(0, len(bits) - m + 1)
-    if m == 1 or not size:
-        zeros = np.zeros((size, *bits.shape[1:]))
-        return Texture(*[zeros] * len(Texture._fields))._replace(pinned_alignment=np.ones_like(zeros))
+    found = np.zeros((len(Texture._fields), size, *bits.shape[1:]))
+    if m > 1:
+        for block in blocks(size, bits[0].size if size else 1):
+            part = _measured(bits[block.start : block.stop + m - 1], rupture[block], m, decimals)
+            for column, values in zip(found, part, strict=False):
+                column[block] = values
+        spectrum = low_frequency_share(bits, m)
+        found[_SPECTRUM] = spectrum if decimals is None else spectrum.round(decimals)
+    found[-1] = 1.0  # pinned alignment
+    return Texture(*found)
+
+
+def _measured(bits: Bits, rupture: Floats, m: int, decimals: int | None) -> tuple[Floats, ...]:
+    """Measure all that counts tell."""
+    size = len(bits) - m + 1
     table = _table(m, decimals)
     half = m // 2
     walls = prefix(bits[1:] ^ bits[:-1])
@@ -54,26 +70,18 @@ def measure(bits: Bits, rupture: Floats, m: int = 128, *, decimals: int | None =
     lags = turns * (max(0, m - _LAG) + 1) + kept
     later = spanned(walls, max(0, m - half - 1), size, start=half)
     halves = spanned(walls, max(0, half - 1), size) * (m - half) + later
-    spectrum = low_frequency_share(bits, m)
-    reynolds = rupture / _at(table.steepness, halves)
-    if decimals is not None:
-        spectrum, reynolds = np.round(spectrum, decimals), np.round(reynolds, decimals)
-    return Texture(
-        coherence_tau_1=_at(table.tau_1, turns),
-        coherence_tau_4=_at(table.tau_4, kept),
-        coherence_tau_slope=_at(table.tau_slope, lags),
-        domain_wall_ratio=_at(table.walls, turns),
-        domain_wall_slope=_at(table.wall_slope, halves),
-        spectral_lowf_share=spectrum,
-        reynolds_ratio=reynolds,
-        temporal_half_life=_at(table.half_life, lags),
-        spatial_corr_length=_at(table.corr_length, halves),
-        pinned_alignment=np.ones(turns.shape),
+    reynolds = rupture / table.steepness.take(halves)
+    return (
+        table.tau_1.take(turns),
+        table.tau_4.take(kept),
+        table.tau_slope.take(lags),
+        table.walls.take(turns),
+        table.wall_slope.take(halves),
+        _LATER,
+        reynolds if decimals is None else reynolds.round(decimals),
+        table.half_life.take(lags),
+        table.corr_length.take(halves),
     )
-
-
-def _at(values: Floats, index: Ints) -> Floats:
-    return values.take(index, mode="clip")
 
 
 class _Table(NamedTuple):

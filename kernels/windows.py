@@ -6,6 +6,7 @@ values covers values i … i + m - 1. Counts are integers, so a window's count n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,14 @@ from numpy.typing import NDArray
 
 from kernels.types import Bits, Ints
 
-BLOCK = 4096  # windows that are worked on at once, so that a column of them stays in the cache
+BLOCK = 16384  # windows that are worked on at once, so that some columns of them stay in the cache
+
+
+def blocks(windows: int, width: int) -> Iterator[slice]:
+    """Iterate over the windows of ``width`` instruments in blocks that stay in the cache."""
+    rows = max(1, BLOCK // width)
+    for start in range(0, windows, rows):
+        yield slice(start, min(start + rows, windows))
 
 
 def prefix(values: Bits | NDArray[np.bool_] | NDArray[np.int8]) -> Ints:
