@@ -183,6 +183,18 @@ def kill_release(env_file: EnvFile = None) -> None:
 
 
 @app.command()
+def explain(
+    instrument: Annotated[str, typer.Argument(help="For example EUR_USD.")],
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Say why a gate is open or shut, and what has to happen for it to flip."""
+    from hotbandd.cli import explain as command
+
+    command.explain_command(instrument, env_file, as_json=as_json)
+
+
+@app.command()
 def doctor(as_json: Json = False, env_file: EnvFile = None) -> None:
     """Look at settings, Valkey, OANDA, candles, manifolds, gates, disk; say what to do; exit 4 if something is wrong."""
     from hotbandd.cli import doctor as command

@@ -20,6 +20,7 @@ from hotbandd.core.documents import (
     Repetition,
     RollingSummary,
     Signal,
+    SpanSummary,
     Structure,
     Weights,
 )
@@ -29,6 +30,19 @@ PAIR = "EUR_USD"
 PARAM_KEY = "c0.55:l12:t2:ec60:xc60"
 START = 1_760_000_040_000
 AGES = Ages(candles_days=95, signal_days=7, gates_blob_sec=1800, alloc_interval_sec=600)
+
+SPAN = SpanSummary(
+    trades=12,
+    win_rate=0.5,
+    pnl_total=0.02,
+    max_drawdown=0.01,
+    calmar=2.0,
+    profit_factor=1.5,
+    avg_hold_min=30.0,
+    exposure=0.1,
+    max_losing_streak=3,
+    coverage=1.0,
+)
 
 
 def candles(*minutes: int, price: float = 1.1, quoted: bool = True) -> Candles:

@@ -10,9 +10,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from hotbandd.adapters.metrics import PrometheusTelemetry, telemetry
-from hotbandd.core.documents import SpanSummary
 from hotbandd.ports import Telemetry
-from tests.adapters.store_samples import PAIR, START, blob, manifold, status, summary
+from tests.adapters.store_samples import PAIR, SPAN, START, blob, manifold, status, summary
 
 CONTRACT = {
     "candle_last_timestamp_seconds",
@@ -44,18 +43,6 @@ CONTRACT = {
     "worker_restarts_total",
     "build_info",
 }
-SPAN = SpanSummary(
-    trades=12,
-    win_rate=0.5,
-    pnl_total=0.02,
-    max_drawdown=0.01,
-    calmar=2.0,
-    profit_factor=1.5,
-    avg_hold_min=30.0,
-    exposure=0.1,
-    max_losing_streak=3,
-    coverage=1.0,
-)
 
 
 class Scrape:

@@ -23,6 +23,7 @@ COMMANDS = [
     "warmup",
     "snapshot",
     "status",
+    "explain",
     "doctor",
     "check-config",
     "reload",
