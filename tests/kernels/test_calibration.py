@@ -104,3 +104,11 @@ def test_a_change_of_level_or_of_size_shows_in_rupture():
     half = np.arange(M)[:, None] >= M // 2
     assert np.median(measured(closes_of(steps + np.where(half, 1.0, -1.0)))["rupture"]) > 0.999
     assert np.median(measured(closes_of(steps * np.where(half, 4.0, 1.0)))["rupture"]) > 0.95
+
+
+def test_a_change_of_size_of_less_than_a_hundredth_counts_as_none():
+    alternating = np.resize([1.0, -1.0], (M, 1)) * np.ones((1, WINDOWS))
+    half = np.arange(M)[:, None] >= M // 2
+    slight, clear = (measured(closes_of(alternating * np.where(half, size, 1.0))) for size in (1.004, 1.04))
+    assert slight["rupture"].max() < 0.01
+    assert clear["rupture"].min() > 0.95
