@@ -17,7 +17,7 @@ from kernels.windows import prefix, spanned
 
 _SILENT = 1e-12
 _ROWS = 512  # windows that are transformed at once
-_COLUMNS = 4000  # windows that are joined at once; a power of two would put all rows in the same lines of the cache
+_COLUMNS = 3500  # windows that are joined at once: their sums stay in the cache
 _UNIT = 2.0**44
 _LARGEST = 256
 

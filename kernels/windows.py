@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kernels.types import Bits, Ints
 
-BLOCK = 16384  # windows that are worked on at once, so that some columns of them stay in the cache
+BLOCK = 32768  # windows that are worked on at once, so that some columns of them stay in the cache
 
 
 def blocks(windows: int, width: int) -> Iterator[slice]:
