@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -23,6 +24,8 @@ from hotbandd.services.context import Context
 log = structlog.get_logger()
 
 OVERLAP_MS = 5 * MINUTE_MS  # asked for again every time, so that a late or corrected candle is taken
+REPAIR_MS = 60 * MINUTE_MS  # asked for again for so long, while an answer held candles that had to be refused
+FORMING = "incomplete"  # a candle that is not closed yet: no fault
 RECENT_MS = 3 * DAY_MS  # fetched before the rest of the history, so that manifolds come at once
 Range = tuple[int, int]
 
@@ -34,6 +37,7 @@ class _Backlog:
     ranges: list[Range] = field(default_factory=list)  # of the history, still to be fetched, newest first
     staged: list[Candles] = field(default_factory=list)  # history fetched; enters the series at once, measured once
     unsaved: Candles = field(default_factory=columns.empty)
+    spoilt_ms: int | None = None  # from where on the last answer held candles that had to be refused
 
 
 class Intake:
@@ -47,6 +51,7 @@ class Intake:
         self._calendar = context.calendar
         self._hot_ms = hot_days * DAY_MS
         self._backlogs = {pair: _Backlog() for pair in context.market.pairs}
+        self._refused: Counter[str] = Counter()  # candles refused so far, by instrument
 
     @property
     def missing(self) -> int:
@@ -84,7 +89,7 @@ class Intake:
 
         async def one(pair: str) -> None:
             try:
-                await self._fetch(pair, (self._since(pair, now), now), now)
+                await self._newest(pair, now)
             except (SourceUnreachableError, RefusedError) as error:
                 faults.append(error)
                 self._warn(pair, error)
@@ -95,6 +100,15 @@ class Intake:
         await self._save()
         if len(faults) == len(self._market.pairs):
             raise SourceUnreachableError(str(faults[0])) from faults[0]
+
+    async def _newest(self, pair: str, now: int) -> None:
+        """Fetch what closed since the newest candle, and what the last answer spoilt."""
+        backlog, since = self._backlogs[pair], self._since(pair, now)
+        if backlog.spoilt_ms is not None:
+            since = min(since, max(backlog.spoilt_ms, now - REPAIR_MS))
+        before = self._refused[pair]
+        await self._fetch(pair, (since, now), now)
+        backlog.spoilt_ms = since if self._refused[pair] > before else None
 
     async def history(self, now: int) -> bool:
         """Fetch the next range of each instrument's history; return whether all of it is there."""
@@ -168,6 +182,7 @@ class Intake:
     def _count(self, pair: str, refused: Mapping[str, int]) -> None:
         for reason, count in refused.items():
             self._telemetry.candles(pair, reason, count)
+            self._refused[pair] += count * (reason != FORMING)
 
     def _warn(self, pair: str, error: Exception) -> None:
         self._telemetry.loop_failed("hydrator", type(error).__name__)
