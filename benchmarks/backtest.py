@@ -14,7 +14,7 @@ from hotbandd.core.backtest import Request, evaluate
 from hotbandd.core.candles import MINUTE_MS, of_columns
 from hotbandd.core.documents import Params
 from hotbandd.core.series import MetricColumns
-from hotbandd.core.strategy import Guards
+from hotbandd.core.thresholds import Guards
 from kernels import backtest
 from kernels.backtest import OFF, Bars, Rules, Signals
 from tests.kernels import naive_backtest

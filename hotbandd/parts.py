@@ -11,7 +11,9 @@ from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.floors import EnvFloors
 from hotbandd.core.manifold_documents import Form
 from hotbandd.core.sessions import Calendar
-from hotbandd.core.strategy import BUILT_IN, Guards, Setup
+from hotbandd.core.setup import Setup
+from hotbandd.core.strategy import BUILT_IN
+from hotbandd.core.thresholds import Guards
 from hotbandd.errors import SettingsError
 from hotbandd.ports import Ages
 from hotbandd.services.allocator import AllocatorRules

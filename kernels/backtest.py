@@ -7,16 +7,16 @@ however late it comes.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.ahead import Ahead, Mask, Touches
 from kernels.types import Floats, Ints
 
 Sides = NDArray[np.int8]
-Mask = NDArray[np.bool_]
 
 CANDLE_MS = 60_000
 OFF = math.inf  # a take-profit or stop-loss that is never touched
@@ -90,27 +90,63 @@ class Trades(NamedTuple):
         return Trades._make(column[index] for column in self)
 
 
-class _Plan(NamedTuple):
-    """Every possible entry, ascending: its first candle and side, its levels, and how a candle's close would end it."""
+class Course:
+    """A direction signal over n candles, asked for its next turn."""
 
-    decided_ms: list[int]  # open time of the candle at whose close it is decided
-    first: Ints
-    side: Sides
-    lower: Floats
-    upper: Floats
-    last: Ints  # the last candle held, unless a level is touched before
-    reason: Sides
-    entered_ms: list[int]
-    left_ms: list[int]  # when it would end so
+    def __init__(self, direction: Sides) -> None:
+        self.direction = direction
+        self._up, self._down = Ahead(direction > 0), Ahead(direction < 0)
+
+    def against(self, side: Sides, at: Ints) -> Ints:
+        """Return the first candle at or after each index whose signal opposes the side, n where there is none."""
+        found: Ints = np.where(side > 0, self._down.next(at), self._up.next(at))
+        return found
 
 
-class _Touch(NamedTuple):
-    """A level touched: the candle, the fill, and whether that was its open."""
+class Tape:
+    """Candles and the closes at which no position may stay: what all runs over them share."""
 
-    candle: int
-    price: float
-    reason: int
-    at_open: bool
+    def __init__(self, bars: Bars, leave: Mask) -> None:
+        self.bars = bars
+        self._leave = Ahead(leave)
+
+    @property
+    def end(self) -> int:
+        """Index of the last candle."""
+        return len(self.bars.t) - 1
+
+    @cached_property
+    def touches(self) -> Touches:
+        """The lows and highs, to find touches in."""
+        return Touches(self.bars.low, self.bars.high)
+
+    def leaves(self, at: Ints) -> Ints:
+        """Return the first candle at or after each index at whose close no position may stay, n where there is none."""
+        return self._leave.next(at)
+
+    def first_from(self, moment: Ints, at_most: Ints) -> Ints:
+        """Return the first candle that opens at a moment or later, given an index which, if inside, is not before it."""
+        t, guess = self.bars.t, np.minimum(at_most, self.end)
+        exact = (t[guess] >= moment) & ((guess == 0) | (t[guess - 1] < moment))
+        if exact.all():
+            return guess
+        found = guess.copy()
+        found[~exact] = np.searchsorted(t, moment[~exact])
+        return found
+
+
+class _Ends(NamedTuple):
+    """How each possible entry would end.
+
+    ``index``, ``price``, ``reason`` of its exit; ``held`` the candle before which it is held to every close; ``free``
+    the first candle at whose close another entry may be decided.
+    """
+
+    index: Ints
+    price: Floats
+    reason: NDArray[np.int8]
+    held: Ints
+    free: Ints
 
 
 def run(bars: Bars, signals: Signals, rules: Rules) -> Trades:
@@ -121,94 +157,93 @@ def run(bars: Bars, signals: Signals, rules: Rules) -> Trades:
     entry's fill, or on ``leave``; where several meet, the first of these gives the reason. No entry is decided at the
     close of a candle inside which a position was held; one that ended at the candle's open does not count.
     """
-    plan = _plan(bars, signals, rules)
-    taken, touches = _hop(bars, plan, rules)
-    return _trades(bars, plan, np.array(taken, dtype=np.int64), touches, rules.cost)
+    return run_on(Tape(bars, signals.leave), Course(signals.direction), signals.entry, rules)
 
 
-def _plan(bars: Bars, signals: Signals, rules: Rules) -> _Plan:
-    end = len(bars.t) - 1
-    decided = np.flatnonzero(signals.entry[:-1])
-    first = decided + 1
-    side = signals.entry[decided]
-    entry, entered = bars.open[first], bars.t[first]
-    against = np.where(side > 0, _next(signals.direction < 0, first), _next(signals.direction > 0, first))
-    too_long = np.searchsorted(bars.t, entered + (rules.max_hold_ms - CANDLE_MS))
-    last = np.minimum(np.minimum(against, too_long), _next(signals.leave, first))
-    reason = np.where(last == against, OPPOSITE, np.where(last == too_long, MAX_HOLD, SESSION))
-    left = bars.t[np.minimum(last + 1, end)]
-    return _Plan(
-        decided_ms=bars.t[decided].tolist(),
-        first=first,
-        side=side,
-        lower=entry * np.where(side > 0, math.exp(-rules.sl), math.exp(-rules.tp)),
-        upper=entry * np.where(side > 0, math.exp(rules.tp), math.exp(rules.sl)),
-        last=np.minimum(last, end),
-        reason=np.where(last >= end, END, reason).astype(np.int8),
-        entered_ms=entered.tolist(),
-        left_ms=left.tolist(),
-    )
+def run_on(tape: Tape, course: Course, entry: Sides, rules: Rules) -> Trades:
+    """Return the trades of a run, as ``run`` does, on candles and directions that others share.
+
+    All that can be told of an entry without knowing whether it is taken is told for all at once, the entry after it
+    included: what remains is to hop from one to the next.
+    """
+    candidates = Ahead(entry[:-1] != 0)
+    first, side = candidates.places + 1, entry[candidates.places]
+    ends = _at_close(tape, course, first, side, rules)
+    if rules.tp < OFF or rules.sl < OFF:
+        ends = _at_levels(tape, first, side, rules, ends)
+    taken = _hop(candidates.before(_ready(tape, first, ends, rules)))
+    return _trades(tape.bars, first[taken], side[taken], _Ends._make(column[taken] for column in ends), rules.cost)
 
 
-def _next(mask: Mask, at: Ints) -> Ints:
-    """Return the first true index at or after each index, n where there is none."""
-    true = np.append(np.flatnonzero(mask), len(mask))
-    found: Ints = true[np.searchsorted(true, at)]
-    return found
+def _at_close(tape: Tape, course: Course, first: Ints, side: Sides, rules: Rules) -> _Ends:
+    bars, end = tape.bars, tape.end
+    against, leaves = course.against(side, first), tape.leaves(first)
+    held_long = bars.t[first] + rules.max_hold_ms - CANDLE_MS
+    too_long = tape.first_from(held_long, first + _candles(rules.max_hold_ms) - 1)
+    last = np.minimum(np.minimum(against, too_long), leaves)
+    ended = last >= end
+    reason = np.where(last == against, OPPOSITE, np.where(last == too_long, MAX_HOLD, SESSION)).astype(np.int8)
+    reason[ended] = END
+    index = np.where(ended, end, last + 1)
+    price = np.where(ended, bars.close[index], bars.open[index])
+    return _Ends(index, price, reason, index + ended, index)
 
 
-def _hop(bars: Bars, plan: _Plan, rules: Rules) -> tuple[list[int], list[_Touch | None]]:
-    """Take the first possible entry, jump to its exit, go on from there; return the entries and what levels they touched."""
+def _at_levels(tape: Tape, first: Ints, side: Sides, rules: Rules, ends: _Ends) -> _Ends:
+    """End each position at the first touch of a level while it is held; of two in one candle, at the stop."""
+    bars, long, entry = tape.bars, side > 0, tape.bars.open[first]
+    lower = entry * np.where(long, math.exp(-rules.sl), math.exp(-rules.tp))
+    upper = entry * np.where(long, math.exp(rules.tp), math.exp(rules.sl))
+    candle = tape.touches.first(first, ends.held, lower, upper)
+    hit = np.flatnonzero(candle < ends.held)
+    candle, long, lower, upper = candle[hit], long[hit], lower[hit], upper[hit]
+    opened = bars.open[candle]
+    below = (bars.low[candle] <= lower) & (long | (bars.high[candle] < upper))
+    level = np.where(below, np.minimum(opened, lower), np.maximum(opened, upper))
+    at_open = np.where(below, opened <= lower, opened >= upper)
+    index, price, reason, held, free = (column.copy() for column in ends)
+    index[hit], price[hit], held[hit] = candle, level, candle
+    reason[hit] = np.where(below == long, SL, TP)
+    free[hit] = candle + ~at_open
+    return _Ends(index, price, reason, held, free)
+
+
+def _ready(tape: Tape, first: Ints, ends: _Ends, rules: Rules) -> Ints:
+    """Return the first candle after each exit at whose close the next entry may be decided."""
+    t = tape.bars.t
+    cooled = np.maximum(t[first] + rules.entry_cooldown_ms, t[ends.index] + rules.exit_cooldown_ms) - CANDLE_MS
+    soonest = np.maximum(first + _candles(rules.entry_cooldown_ms), ends.index + _candles(rules.exit_cooldown_ms)) - 1
+    return np.minimum(np.maximum(tape.first_from(cooled, soonest), ends.free), tape.end)
+
+
+def _candles(wait_ms: int) -> int:
+    return -(-wait_ms // CANDLE_MS)
+
+
+def _hop(following: Ints) -> Ints:
+    """Take the first possible entry, and from each the one that follows its exit."""
+    after = following.tolist()
     taken: list[int] = []
-    touches: list[_Touch | None] = []
-    bounded = rules.tp < OFF or rules.sl < OFF
-    at = 0
-    while at < len(plan.decided_ms):
-        touch = _touch(bars, plan, at) if bounded else None
+    at, stop = 0, len(after)
+    while at < stop:
         taken.append(at)
-        touches.append(touch)
-        left = plan.left_ms[at] if touch is None else bars.t.item(touch.candle)
-        cooled = max(plan.entered_ms[at] + rules.entry_cooldown_ms, left + rules.exit_cooldown_ms) - CANDLE_MS
-        held_inside = touch is not None and not touch.at_open
-        at = bisect_left(plan.decided_ms, max(cooled, left + held_inside), at + 1)
-    return taken, touches
+        at = after[at]
+    return np.array(taken, dtype=np.int64)
 
 
-def _touch(bars: Bars, plan: _Plan, at: int) -> _Touch | None:
-    """Return the first touch of a level while the position is held; of two in one candle, the stop."""
-    first, lower, upper = plan.first.item(at), plan.lower.item(at), plan.upper.item(at)
-    held = slice(first, plan.last.item(at) + 1)
-    touched = (bars.low[held] <= lower) | (bars.high[held] >= upper)
-    ahead = int(touched.argmax())
-    if not touched.item(ahead):
-        return None
-    candle = first + ahead
-    opened = bars.open.item(candle)
-    long = plan.side.item(at) > 0
-    if bars.low.item(candle) <= lower and (long or bars.high.item(candle) < upper):
-        return _Touch(candle, min(opened, lower), SL if long else TP, opened <= lower)
-    return _Touch(candle, max(opened, upper), TP if long else SL, opened >= upper)
-
-
-def _trades(bars: Bars, plan: _Plan, taken: Ints, touches: list[_Touch | None], cost: float) -> Trades:
-    first, side, reason = plan.first[taken], plan.side[taken], plan.reason[taken]
-    index = plan.last[taken] + (reason != END)
-    price = np.where(reason == END, bars.close[index], bars.open[index])
-    for i, touch in enumerate(touches):
-        if touch is not None:
-            index[i], price[i], reason[i] = touch.candle, touch.price, touch.reason
-    ended = reason == END
+def _trades(bars: Bars, first: Ints, side: Sides, ends: _Ends, cost: float) -> Trades:
+    index, price, reason, held, _ = ends
     entry = bars.open[first]
     grown = np.log(price / entry)
     gross = np.where(side > 0, grown, -grown)
-    lowest, highest = _extremes(bars, first, index + ended, entry)
+    lowest, highest = _extremes(bars, first, held, entry)
     down, up = np.log(lowest / entry), np.log(highest / entry)
     return Trades(
         side=side,
         entry_index=first,
         exit_index=index,
         entry_ms=bars.t[first],
-        exit_ms=bars.t[index] + CANDLE_MS * ended,
+        exit_ms=bars.t[index] + CANDLE_MS * (reason == END),
         entry=entry,
         exit=price,
         ret=gross - cost,

@@ -16,8 +16,9 @@ from hotbandd import parts
 from hotbandd.adapters.files import write_whole
 from hotbandd.cli import common
 from hotbandd.core import backtest as backtests
-from hotbandd.core import candle_input, manifold_run, strategy
+from hotbandd.core import candle_input, manifold_run, param_key, strategy, thresholds
 from hotbandd.core import manifold as manifolds
+from hotbandd.core import setup as setups
 from hotbandd.core.candle_files import read_candles
 from hotbandd.core.candles import Candles
 from hotbandd.core.documents import Params
@@ -70,7 +71,7 @@ def backtest(
     pair = instrument(name)
     family = _family(kernel, settings)
     if family != settings.kernel:
-        settings = replace(settings, kernel=family, auto_guard_enforce=strategy.ENFORCED[family])
+        settings = replace(settings, kernel=family, auto_guard_enforce=setups.ENFORCED[family])
     settings = replace(settings, pairs=(pair,))
     params = _params(parts.params(settings), param)
     candles = _candles(_read(str(path)), str(path))
@@ -81,7 +82,7 @@ def backtest(
         "instrument": pair,
         "kernel": family,
         "params": params,
-        "param_key": strategy.param_key(params, strategy.extras(pair, parts.setup(settings), parts.default_setup())),
+        "param_key": param_key.param_key(params, param_key.extras(pair, parts.setup(settings), parts.default_setup())),
         "spans": result.spans,
         "trades": backtests.trade_rows(result),
     }
@@ -114,7 +115,7 @@ def _params(base: Params, given: list[str]) -> Params:
         why, _, place = str(error).partition(" - at `$.")
         raise UsageError(f"--param {place.rstrip('`')}: {why[0].lower()}{why[1:]}.") from error
     if isinstance(params.c_min, str):
-        strategy.parse_threshold(params.c_min)
+        thresholds.parse_threshold(params.c_min)
     if params.strategy not in strategy.BUILT_IN:
         raise UsageError(f"--param strategy: take one of {', '.join(sorted(strategy.BUILT_IN))}.")
     return params

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
-from hotbandd.core import strategy
+from hotbandd.core import strategy, thresholds
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Mask
 from hotbandd.core.documents import Params, SpanSummary
 from hotbandd.core.series import MetricColumns
 from hotbandd.core.sessions import Calendar
-from hotbandd.core.strategy import BPS, BUILT_IN, Direction, Guards, Setup
+from hotbandd.core.setup import Setup
+from hotbandd.core.strategy import BPS, BUILT_IN, Direction
+from hotbandd.core.thresholds import Guards
 from kernels import performance
-from kernels.backtest import OFF, REASONS, Bars, Rules, Signals, Trades, run
+from kernels.backtest import OFF, REASONS, Bars, Course, Rules, Tape, Trades, run_on
 
 SPANS: Final = (14, 30, 60)
 JUDGED_SPAN: Final = 30
@@ -125,30 +128,93 @@ def evaluate(request: Request) -> Result:
 
     Raises UsageError for an unknown strategy or a malformed threshold.
     """
-    trades = trades_of(request)
-    spans = {str(days): _summary(request, trades, days) for days in sorted(request.expected_minutes)}
-    counts = [span.trades for span in spans.values()]
-    return Result(
-        trades=trades,
-        start_ms=request.start_ms,
-        end_ms=request.end_ms,
-        spans=spans,
-        sufficient={days: span.coverage >= MIN_COVERAGE for days, span in spans.items()},
-        integrity=counts == sorted(counts),
-    )
+    return Bench(request).result(request.params, request.cost_bps)
 
 
 def trades_of(request: Request) -> Trades:
     """Return the trades of the whole run."""
-    candles, params = request.candles, request.params
-    sides = strategy.direction(params.strategy, candles.close, request.metrics, params, request.rules)
-    may_enter = strategy.admitted(candles.t, request.metrics, params.c_min, request.guards)
-    may_enter &= request.session_open & ~request.session_exit & (candles.t >= request.start_ms)
-    return run(
-        Bars(candles.t, candles.open, candles.high, candles.low, candles.close),
-        Signals(np.where(may_enter, sides, 0).astype(np.int8), sides, request.session_exit),
-        _kernel_rules(params, request.cost_bps),
-    )
+    return Bench(request).trades(request.params, request.cost_bps)
+
+
+class Bench:
+    """Runs on the same candles with other parameters: what they share is worked out once.
+
+    Kept from run to run: the candles as the kernel reads them, the latest direction signal, and a mask of the admitted
+    closes per ``c_min``, at most MASKS of them. So runs that differ in ``c_min`` and cooldowns alone should follow each other.
+    """
+
+    MASKS: Final = 64
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._course: tuple[object, Course] = (None, Course(np.zeros(0, dtype=np.int8)))
+        self._admitted: dict[float | str, Mask] = {}
+
+    def result(self, params: Params, cost_bps: float) -> Result:
+        """Return a run's trades and figures. Raises UsageError for an unknown strategy or a malformed threshold."""
+        request = self._request
+        trades = self.trades(params, cost_bps)
+        spans = {str(days): self._summary(trades, days) for days in self._spans}
+        counts = [span.trades for span in spans.values()]
+        return Result(
+            trades=trades,
+            start_ms=request.start_ms,
+            end_ms=request.end_ms,
+            spans=spans,
+            sufficient={days: span.coverage >= MIN_COVERAGE for days, span in spans.items()},
+            integrity=counts == sorted(counts),
+        )
+
+    def trades(self, params: Params, cost_bps: float) -> Trades:
+        """Return the trades of a whole run."""
+        course = self._course_of(params)
+        entry = course.direction * self._may_enter(params.c_min)
+        return run_on(self._tape, course, entry, _kernel_rules(params, cost_bps))
+
+    @cached_property
+    def _tape(self) -> Tape:
+        candles = self._request.candles
+        bars = Bars(candles.t, candles.open, candles.high, candles.low, candles.close)
+        return Tape(bars, self._request.session_exit)
+
+    @cached_property
+    def _in_session(self) -> Mask:
+        request = self._request
+        mask: Mask = request.session_open & ~request.session_exit
+        mask[: np.searchsorted(request.candles.t, request.start_ms)] = False
+        return mask
+
+    @cached_property
+    def _spans(self) -> dict[int, tuple[int, float]]:
+        """Return each span's start and coverage."""
+        request = self._request
+        starts = {days: start_of(request.end_ms, days) for days in sorted(request.expected_minutes)}
+        return {
+            days: (start, _coverage(request, start, request.expected_minutes[days])) for days, start in starts.items()
+        }
+
+    def _course_of(self, params: Params) -> Course:
+        request = self._request
+        key = strategy.reads(params)
+        if self._course[0] != key:
+            sides = strategy.direction(params.strategy, request.candles.close, request.metrics, params, request.rules)
+            self._course = key, Course(sides)
+        return self._course[1]
+
+    def _may_enter(self, c_min: float | str) -> Mask:
+        if c_min not in self._admitted:
+            if len(self._admitted) >= self.MASKS:
+                self._admitted.clear()
+            request = self._request
+            admitted = thresholds.admitted(request.candles.t, request.metrics, c_min, request.guards)
+            self._admitted[c_min] = admitted & self._in_session
+        return self._admitted[c_min]
+
+    def _summary(self, trades: Trades, days: int) -> SpanSummary:
+        start_ms, coverage = self._spans[days]
+        inside = trades.take(slice(int(np.searchsorted(trades.entry_ms, start_ms)), None))
+        figures = performance.summary(inside.ret, inside.entry_ms, inside.exit_ms, days * DAY_MS)
+        return SpanSummary(**figures._asdict(), coverage=coverage)
 
 
 def _kernel_rules(params: Params, cost_bps: float) -> Rules:
@@ -160,13 +226,6 @@ def _kernel_rules(params: Params, cost_bps: float) -> Rules:
         sl=OFF if params.sl_bps is None else params.sl_bps / BPS,
         cost=cost_bps / BPS,
     )
-
-
-def _summary(request: Request, trades: Trades, days: int) -> SpanSummary:
-    start_ms = start_of(request.end_ms, days)
-    inside = trades.take(slice(int(np.searchsorted(trades.entry_ms, start_ms)), None))
-    figures = performance.summary(inside.ret, inside.entry_ms, inside.exit_ms, days * DAY_MS)
-    return SpanSummary(**figures._asdict(), coverage=_coverage(request, start_ms, request.expected_minutes[days]))
 
 
 def _coverage(request: Request, start_ms: int, expected: int) -> float:

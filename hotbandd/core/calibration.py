@@ -10,7 +10,7 @@ from msgspec import Struct
 from hotbandd.core.candles import Candles, Floats, Mask
 from hotbandd.core.manifold import WINDOW, Family
 from hotbandd.core.series import MetricColumns, Series
-from hotbandd.core.strategy import Threshold, threshold
+from hotbandd.core.thresholds import Threshold, threshold
 from kernels import texture
 from kernels.encoding import encode
 from kernels.structure import DECIMALS

@@ -9,7 +9,7 @@ import numpy as np
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Floats, Ints
 from hotbandd.core.manifold_documents import Bounds
 from hotbandd.core.series import MetricColumns
-from hotbandd.core.strategy import PERCENTILE_DAYS, Threshold, threshold
+from hotbandd.core.thresholds import PERCENTILE_DAYS, Threshold, threshold
 
 
 @dataclass(frozen=True)

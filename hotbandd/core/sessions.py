@@ -103,16 +103,18 @@ class Calendar:
         return int(rows[0, 0]) if len(rows) and rows[0, 0] > now_ms else None
 
     def masks(self, instrument: str, decision_ms: Ints, exit_minutes: int) -> Masks:
-        """Tell for each of n moments (int64[n], UTC epoch ms, any order) whether the session is open, and whether positions have to end."""
+        """Tell for each of n moments (int64[n], UTC epoch ms, ascending) whether the session is open, and whether positions have to end."""
         size = len(decision_ms)
         if not self.enabled or not size:
             return Masks(np.ones(size, np.bool_), np.zeros(size, np.bool_))
-        rows = self.openings(instrument, int(decision_ms.min()), int(decision_ms.max()) + 1)
-        if not len(rows):
-            return Masks(np.zeros(size, np.bool_), np.ones(size, np.bool_))
-        at = np.searchsorted(rows[:, 0], decision_ms, side="right") - 1
-        left = np.where(at >= 0, rows[at, 1] - decision_ms, 0)
-        return Masks(left > 0, left <= exit_minutes * MINUTE_MS)
+        rows = self.openings(instrument, int(decision_ms[0]), int(decision_ms[-1]) + 1)
+        opens, closes = rows[:, 0], rows[:, 1]
+        edges = np.searchsorted(decision_ms, np.stack((opens, closes - exit_minutes * MINUTE_MS, closes)))
+        masks = Masks(np.zeros(size, np.bool_), np.ones(size, np.bool_))
+        for first, leave, stop in edges.T.tolist():
+            masks.open[first:stop] = True
+            masks.exit[first:leave] = False
+        return masks
 
     def next_boundary(self, pairs: Iterable[str], after_ms: int, exit_minutes: int) -> int:
         """Return the first moment after another at which a session of any pair opens, enters its exit window or closes."""

@@ -11,11 +11,13 @@ import msgspec
 import numpy as np
 import structlog
 
-from hotbandd.core import backtest, floors, gates, manifold, manifold_documents, repetition, schedule, strategy
+from hotbandd.core import backtest, floors, gates, manifold, manifold_documents, repetition, schedule
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.gates import Reason, Verdict
+from hotbandd.core.param_key import extras, param_key
+from hotbandd.core.setup import Setup
 from hotbandd.core.signature import signature_codes
 from hotbandd.errors import CorruptPayloadError, HotbandError, InputError
 from hotbandd.ports import Evaluation, Lease
@@ -40,8 +42,8 @@ class EvaluatorRules:
     adaptive_share: float
     buffers: Mapping[str, float]
     params: Mapping[str, Params]
-    setup: strategy.Setup
-    default_setup: strategy.Setup
+    setup: Setup
+    default_setup: Setup
     bounds: EntryBounds
     family: manifold.Family
     precision: int
@@ -51,7 +53,7 @@ class EvaluatorRules:
 
     def param_key(self, pair: str) -> str:
         """Return the name of the parameter set of an instrument."""
-        return strategy.param_key(self.params[pair], strategy.extras(pair, self.setup, self.default_setup))
+        return param_key(self.params[pair], extras(pair, self.setup, self.default_setup))
 
 
 class Evaluated(NamedTuple):

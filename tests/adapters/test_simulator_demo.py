@@ -16,7 +16,8 @@ from hotbandd.core.documents import Params, SpanSummary
 from hotbandd.core.series import MetricColumns
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.sessions import calendar as sessions
-from hotbandd.core.strategy import Guards, cost_bps
+from hotbandd.core.setup import cost_bps
+from hotbandd.core.thresholds import Guards
 from kernels.structure import measure
 from tests.adapters.test_simulator import PAIRS
 

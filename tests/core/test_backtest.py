@@ -18,7 +18,9 @@ from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Floats, of_columns
 from hotbandd.core.documents import Params
 from hotbandd.core.series import MetricColumns, Series, unmeasured
 from hotbandd.core.sessions import calendar
-from hotbandd.core.strategy import Guards, Setup, Sides
+from hotbandd.core.setup import Setup
+from hotbandd.core.strategy import Sides
+from hotbandd.core.thresholds import Guards
 from hotbandd.errors import UsageError
 from kernels.backtest import REASONS, Bars, Rules, Signals, Trades
 from tests.kernels import naive_backtest
@@ -205,10 +207,8 @@ def test_the_slices_nest(n: int, seed: int, step_min: int) -> None:
 def test_a_span_with_more_trades_than_a_longer_one_breaks_integrity(
     quarter: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = backtest._summary
-    monkeypatch.setattr(
-        backtest, "_summary", lambda request, trades, days: whole(request, trades, 60 if days == 14 else days)
-    )
+    whole = backtest.start_of
+    monkeypatch.setattr(backtest, "start_of", lambda end_ms, days: whole(end_ms, 60 if days == 14 else days))
     assert not evaluate(quarter).integrity
 
 

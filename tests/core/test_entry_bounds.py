@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.series import MetricColumns
-from hotbandd.core.strategy import threshold
+from hotbandd.core.thresholds import threshold
 
 MIDNIGHT = 1_718_755_200_000
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hotbandd import daemon, parts
 from hotbandd.adapters.compute import InlineCompute
 from hotbandd.adapters.store.memory import MemoryStore
-from hotbandd.core import backtest, sessions, strategy
+from hotbandd.core import backtest, sessions, setup
 from hotbandd.core.candles import MINUTE_MS, Candles, concatenate, empty, of_columns
 from hotbandd.core.documents import SpanSummary
 from hotbandd.core.series import MetricColumns, Series
@@ -169,7 +169,7 @@ class ScriptedCompute:
     def __init__(self, outcome: Callable[[str, int], SpanSummary]) -> None:
         self.outcome = outcome
         self.asked: list[tuple[str, int]] = []
-        self._pairs = {strategy.cost_bps(pair, {}): pair for pair in PAIRS}
+        self._pairs = {setup.cost_bps(pair, {}): pair for pair in PAIRS}
 
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a function, unless it is a back-test."""
