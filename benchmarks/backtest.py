@@ -47,12 +47,11 @@ def request(bars: Bars, signals: Signals) -> Request:
     return Request(
         candles=of_columns(*bars, np.ones(n)),
         metrics=metrics,
-        session_open=~signals.leave,
-        session_exit=signals.leave,
+        leave=signals.leave,
         params=Params(c_min=0.55, direction_lookback=12, dir_threshold_bps=2.0),
         guards=BOUNDS,
         cost_bps=2.0,
-        expected_minutes={days: days * 835 for days in (14, 30, 60)},
+        coverage=dict.fromkeys((14, 30, 60), 1.0),
     )
 
 

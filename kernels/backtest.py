@@ -17,6 +17,7 @@ from kernels.ahead import Ahead, Mask, Touches
 from kernels.types import Floats, Ints
 
 Sides = NDArray[np.int8]
+Codes = NDArray[np.int8]  # indices into REASONS
 
 CANDLE_MS = 60_000
 OFF = math.inf  # a take-profit or stop-loss that is never touched
@@ -76,7 +77,7 @@ class Trades(NamedTuple):
     entry: Floats
     exit: Floats
     ret: Floats
-    reason: NDArray[np.int8]
+    reason: Codes
     mae: Floats
     mfe: Floats
 
@@ -135,16 +136,34 @@ class Tape:
         return found
 
 
-class _Ends(NamedTuple):
-    """How each possible entry would end.
+class Possible(NamedTuple):
+    """Every possible trade of a run, taken or not, in the order of their decisions; columns of equal length.
 
-    ``index``, ``price``, ``reason`` of its exit; ``held`` the candle before which it is held to every close; ``free``
-    the first candle at whose close another entry may be decided.
+    ``decided`` the candle at whose close it is decided; ``first`` the candle of its entry, ``side`` ±1; ``last``, ``price``,
+    ``reason`` the candle of its exit, the price and an index into REASONS; ``held`` the candle before which it is held to every
+    close; ``ready`` the first candle at whose close the next entry may be decided, the last one where none is.
     """
 
-    index: Ints
+    decided: Ints
+    first: Ints
+    side: Sides
+    last: Ints
     price: Floats
-    reason: NDArray[np.int8]
+    reason: Codes
+    held: Ints
+    ready: Ints
+
+    def take(self, at: Ints | slice) -> Possible:
+        """Return the possible trades at some places."""
+        return Possible._make(column[at] for column in self)
+
+
+class _Ends(NamedTuple):
+    """How each possible trade ends; columns as in Possible. ``free``: ``ready``, if there were no cooldowns."""
+
+    last: Ints
+    price: Floats
+    reason: Codes
     held: Ints
     free: Ints
 
@@ -161,18 +180,36 @@ def run(bars: Bars, signals: Signals, rules: Rules) -> Trades:
 
 
 def run_on(tape: Tape, course: Course, entry: Sides, rules: Rules) -> Trades:
-    """Return the trades of a run, as ``run`` does, on candles and directions that others share.
-
-    All that can be told of an entry without knowing whether it is taken is told for all at once, the entry after it
-    included: what remains is to hop from one to the next.
-    """
+    """Return the trades of a run, as ``run`` does, on candles and directions that others share."""
     candidates = Ahead(entry[:-1] != 0)
-    first, side = candidates.places + 1, entry[candidates.places]
+    found = possible(tape, course, entry, rules, candidates)
+    taken = hop(candidates.before(found.ready).tolist())
+    return _trades(tape.bars, found.take(np.array(taken, dtype=np.int64)), rules.cost)
+
+
+def possible(tape: Tape, course: Course, entry: Sides, rules: Rules, candidates: Ahead) -> Possible:
+    """Work out every possible trade; ``candidates`` are the candles before the last one with an entry.
+
+    All that can be told of a trade without knowing whether it is taken is told for all at once, the moment from which
+    another may follow included: what remains is to hop from one to the next.
+    """
+    decided = candidates.places
+    first, side = decided + 1, entry[decided]
     ends = _at_close(tape, course, first, side, rules)
     if rules.tp < OFF or rules.sl < OFF:
         ends = _at_levels(tape, first, side, rules, ends)
-    taken = _hop(candidates.before(_ready(tape, first, ends, rules)))
-    return _trades(tape.bars, first[taken], side[taken], _Ends._make(column[taken] for column in ends), rules.cost)
+    ready = _ready(tape, first, ends, rules)
+    return Possible(decided, first, side, ends.last, ends.price, ends.reason, ends.held, ready)
+
+
+def hop(following: list[int], at: int = 0) -> list[int]:
+    """Take a possible trade, and from each the one that may follow it; ``following`` numbers them, its length where none does."""
+    taken = []
+    stop = len(following)
+    while at < stop:
+        taken.append(at)
+        at = following[at]
+    return taken
 
 
 def _at_close(tape: Tape, course: Course, first: Ints, side: Sides, rules: Rules) -> _Ends:
@@ -180,13 +217,13 @@ def _at_close(tape: Tape, course: Course, first: Ints, side: Sides, rules: Rules
     against, leaves = course.against(side, first), tape.leaves(first)
     held_long = bars.t[first] + rules.max_hold_ms - CANDLE_MS
     too_long = tape.first_from(held_long, first + _candles(rules.max_hold_ms) - 1)
-    last = np.minimum(np.minimum(against, too_long), leaves)
-    ended = last >= end
-    reason = np.where(last == against, OPPOSITE, np.where(last == too_long, MAX_HOLD, SESSION)).astype(np.int8)
+    decided = np.minimum(np.minimum(against, too_long), leaves)
+    ended = decided >= end
+    reason = np.where(decided == against, OPPOSITE, np.where(decided == too_long, MAX_HOLD, SESSION)).astype(np.int8)
     reason[ended] = END
-    index = np.where(ended, end, last + 1)
-    price = np.where(ended, bars.close[index], bars.open[index])
-    return _Ends(index, price, reason, index + ended, index)
+    last = np.where(ended, end, decided + 1)
+    price = np.where(ended, bars.close[last], bars.open[last])
+    return _Ends(last, price, reason, last + ended, last)
 
 
 def _at_levels(tape: Tape, first: Ints, side: Sides, rules: Rules, ends: _Ends) -> _Ends:
@@ -201,18 +238,18 @@ def _at_levels(tape: Tape, first: Ints, side: Sides, rules: Rules, ends: _Ends) 
     below = (bars.low[candle] <= lower) & (long | (bars.high[candle] < upper))
     level = np.where(below, np.minimum(opened, lower), np.maximum(opened, upper))
     at_open = np.where(below, opened <= lower, opened >= upper)
-    index, price, reason, held, free = (column.copy() for column in ends)
-    index[hit], price[hit], held[hit] = candle, level, candle
-    reason[hit] = np.where(below == long, SL, TP)
-    free[hit] = candle + ~at_open
-    return _Ends(index, price, reason, held, free)
+    found = _Ends._make(column.copy() for column in ends)
+    found.last[hit], found.price[hit], found.held[hit] = candle, level, candle
+    found.reason[hit] = np.where(below == long, SL, TP)
+    found.free[hit] = candle + ~at_open
+    return found
 
 
 def _ready(tape: Tape, first: Ints, ends: _Ends, rules: Rules) -> Ints:
     """Return the first candle after each exit at whose close the next entry may be decided."""
     t = tape.bars.t
-    cooled = np.maximum(t[first] + rules.entry_cooldown_ms, t[ends.index] + rules.exit_cooldown_ms) - CANDLE_MS
-    soonest = np.maximum(first + _candles(rules.entry_cooldown_ms), ends.index + _candles(rules.exit_cooldown_ms)) - 1
+    cooled = np.maximum(t[first] + rules.entry_cooldown_ms, t[ends.last] + rules.exit_cooldown_ms) - CANDLE_MS
+    soonest = np.maximum(first + _candles(rules.entry_cooldown_ms), ends.last + _candles(rules.exit_cooldown_ms)) - 1
     return np.minimum(np.maximum(tape.first_from(cooled, soonest), ends.free), tape.end)
 
 
@@ -220,37 +257,38 @@ def _candles(wait_ms: int) -> int:
     return -(-wait_ms // CANDLE_MS)
 
 
-def _hop(following: Ints) -> Ints:
-    """Take the first possible entry, and from each the one that follows its exit."""
-    after = following.tolist()
-    taken: list[int] = []
-    at, stop = 0, len(after)
-    while at < stop:
-        taken.append(at)
-        at = after[at]
-    return np.array(taken, dtype=np.int64)
-
-
-def _trades(bars: Bars, first: Ints, side: Sides, ends: _Ends, cost: float) -> Trades:
-    index, price, reason, held, _ = ends
-    entry = bars.open[first]
+def gross(side: Sides, entry: Floats, price: Floats) -> Floats:
+    """Return log returns before cost."""
     grown = np.log(price / entry)
-    gross = np.where(side > 0, grown, -grown)
-    lowest, highest = _extremes(bars, first, held, entry)
+    found: Floats = np.where(side > 0, grown, -grown)
+    return found
+
+
+def _trades(bars: Bars, taken: Possible, cost: float) -> Trades:
+    side, first = taken.side, taken.first
+    entry = bars.open[first]
+    earned = gross(side, entry, taken.price)
+    lowest, highest = _extremes(bars, first, taken.held, entry)
     down, up = np.log(lowest / entry), np.log(highest / entry)
     return Trades(
         side=side,
         entry_index=first,
-        exit_index=index,
+        exit_index=taken.last,
         entry_ms=bars.t[first],
-        exit_ms=bars.t[index] + CANDLE_MS * (reason == END),
+        exit_ms=exit_ms(bars, taken),
         entry=entry,
-        exit=price,
-        ret=gross - cost,
-        reason=reason,
-        mae=np.minimum(np.where(side > 0, down, -up), gross),
-        mfe=np.maximum(np.where(side > 0, up, -down), gross),
+        exit=taken.price,
+        ret=earned - cost,
+        reason=taken.reason,
+        mae=np.minimum(np.where(side > 0, down, -up), earned),
+        mfe=np.maximum(np.where(side > 0, up, -down), earned),
     )
+
+
+def exit_ms(bars: Bars, ended: Possible) -> Ints:
+    """Return when trades end: the time of the candle of the exit, its close where the run ends with it."""
+    moments: Ints = bars.t[ended.last] + CANDLE_MS * (ended.reason == END)
+    return moments
 
 
 def _extremes(bars: Bars, first: Ints, stop: Ints, entry: Floats) -> tuple[Floats, Floats]:

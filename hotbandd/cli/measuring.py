@@ -83,7 +83,7 @@ def backtest(
         "kernel": family,
         "params": params,
         "param_key": param_key.param_key(params, param_key.extras(pair, parts.setup(settings), parts.default_setup())),
-        "spans": result.spans,
+        "spans": result.figures.spans,
         "trades": backtests.trade_rows(result),
     }
     if as_json:
@@ -141,8 +141,8 @@ def _show(report: dict[str, Any], result: backtests.Result) -> None:
     console = common.console()
     console.print(f"{report['instrument']}  {report['param_key']}  {len(report['trades'])} trades")
     table = Table("days", "trades", "win rate", "pnl", "max drawdown", "calmar", "profit factor", "coverage")
-    for days, span in result.spans.items():
-        enough = "" if result.sufficient[days] else " (too little)"
+    for days, span in result.figures.spans.items():
+        enough = "" if result.figures.sufficient[days] else " (too little)"
         table.add_row(
             days,
             str(span.trades),

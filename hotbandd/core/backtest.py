@@ -10,20 +10,17 @@ from typing import Any, Final
 import numpy as np
 
 from hotbandd.core import strategy, thresholds
-from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Mask
-from hotbandd.core.documents import Params, SpanSummary
+from hotbandd.core.candles import MINUTE_MS, Candles, Mask
+from hotbandd.core.documents import Params
 from hotbandd.core.series import MetricColumns
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.setup import Setup
+from hotbandd.core.spans import Figures, coverage, figures, spans_of, start_of
 from hotbandd.core.strategy import BPS, BUILT_IN, Direction
 from hotbandd.core.thresholds import Guards
-from kernels import performance
 from kernels.backtest import OFF, REASONS, Bars, Course, Rules, Tape, Trades, run_on
 
-SPANS: Final = (14, 30, 60)
-JUDGED_SPAN: Final = 30
 RUN_DAYS: Final = 90
-MIN_COVERAGE: Final = 0.8
 
 _SECOND_MS = 1000
 
@@ -32,30 +29,28 @@ _SECOND_MS = 1000
 class Request:
     """All that one run depends on; picklable.
 
-    ``session_open``, ``session_exit``: bool per candle, whether at its close the session is open, and whether no
-    position may stay (closed or in its exit window). ``expected_minutes``: for each span in days, none longer than the
-    run, how many minutes of it close in an open session; its keys are the spans to sum up.
+    ``leave``: bool per candle, whether at its close no position may stay and none may be entered (the session closed, or in its
+    exit window). ``coverage``: as from ``spans.coverage``; its keys are the spans to sum up, none longer than the run.
     """
 
     candles: Candles
     metrics: MetricColumns
-    session_open: Mask
-    session_exit: Mask
+    leave: Mask
     params: Params
     guards: Guards
     cost_bps: float
-    expected_minutes: Mapping[int, int]
+    coverage: Mapping[int, float]
     days: int = RUN_DAYS
     rules: Mapping[str, Direction] = field(default_factory=lambda: BUILT_IN)
 
     def __post_init__(self) -> None:
-        if any(span > self.days for span in self.expected_minutes):
+        if any(span > self.days for span in self.coverage):
             raise ValueError(f"a span is longer than the run of {self.days} days")
 
     @property
     def end_ms(self) -> int:
         """The last candle's close, 0 without candles."""
-        return _end_of(self.candles)
+        return end_of(self.candles)
 
     @property
     def start_ms(self) -> int:
@@ -65,22 +60,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """A run's trades, and per span (named by its days) its summary and whether its candles suffice to judge by.
-
-    ``integrity``: no span has more trades than a longer one.
-    """
+    """A run's trades and figures."""
 
     trades: Trades
     start_ms: int
     end_ms: int
-    spans: dict[str, SpanSummary]
-    sufficient: dict[str, bool]
-    integrity: bool
-
-
-def spans_of(days: int) -> tuple[int, ...]:
-    """Return the spans, in days, that a run of some days is summed up by: SPANS as far as it reaches, and the one judged."""
-    return tuple(sorted({span for span in SPANS if span <= days} | {min(JUDGED_SPAN, days)}))
+    figures: Figures
 
 
 def request_of(
@@ -94,32 +79,22 @@ def request_of(
     days: int = RUN_DAYS,
 ) -> Request:
     """Gather all that one run depends on, up to the last candle's close."""
-    closes = candles.t + MINUTE_MS
-    end_ms = _end_of(candles)
-    masks = calendar.masks(instrument, closes, setup.exit_minutes)
+    end_ms = end_of(candles)
     return Request(
         candles=candles,
         metrics=metrics,
-        session_open=masks.open,
-        session_exit=masks.exit,
+        leave=calendar.masks(instrument, candles.t + MINUTE_MS, setup.exit_minutes).exit,
         params=params,
         guards=setup.guards,
         cost_bps=setup.cost(instrument, params, candles, start_of(end_ms, days)),
-        expected_minutes={
-            span: calendar.open_minutes(instrument, start_of(end_ms, span) + MINUTE_MS, end_ms + MINUTE_MS)
-            for span in spans_of(days)
-        },
+        coverage=coverage(instrument, candles.t, end_ms, spans_of(days), calendar),
         days=days,
         rules=setup.rules,
     )
 
 
-def start_of(end_ms: int, days: int) -> int:
-    """Return the first open time of candles on which a run or span of some days decides entries."""
-    return end_ms - days * DAY_MS
-
-
-def _end_of(candles: Candles) -> int:
+def end_of(candles: Candles) -> int:
+    """Return the last candle's close, 0 without candles."""
     return int(candles.t[-1]) + MINUTE_MS if candles.size else 0
 
 
@@ -152,46 +127,28 @@ class Bench:
 
     def result(self, params: Params, cost_bps: float) -> Result:
         """Return a run's trades and figures. Raises UsageError for an unknown strategy or a malformed threshold."""
-        request = self._request
-        trades = self.trades(params, cost_bps)
-        spans = {str(days): self._summary(trades, days) for days in self._spans}
-        counts = [span.trades for span in spans.values()]
-        return Result(
-            trades=trades,
-            start_ms=request.start_ms,
-            end_ms=request.end_ms,
-            spans=spans,
-            sufficient={days: span.coverage >= MIN_COVERAGE for days, span in spans.items()},
-            integrity=counts == sorted(counts),
-        )
+        request, trades = self._request, self.trades(params, cost_bps)
+        summed = figures(trades.ret, trades.entry_ms, trades.exit_ms, request.end_ms, request.coverage)
+        return Result(trades, request.start_ms, request.end_ms, summed)
 
     def trades(self, params: Params, cost_bps: float) -> Trades:
         """Return the trades of a whole run."""
         course = self._course_of(params)
         entry = course.direction * self._may_enter(params.c_min)
-        return run_on(self._tape, course, entry, _kernel_rules(params, cost_bps))
+        return run_on(self._tape, course, entry, rules_of(params, cost_bps))
 
     @cached_property
     def _tape(self) -> Tape:
         candles = self._request.candles
         bars = Bars(candles.t, candles.open, candles.high, candles.low, candles.close)
-        return Tape(bars, self._request.session_exit)
+        return Tape(bars, self._request.leave)
 
     @cached_property
     def _in_session(self) -> Mask:
         request = self._request
-        mask: Mask = request.session_open & ~request.session_exit
+        mask: Mask = ~request.leave
         mask[: np.searchsorted(request.candles.t, request.start_ms)] = False
         return mask
-
-    @cached_property
-    def _spans(self) -> dict[int, tuple[int, float]]:
-        """Return each span's start and coverage."""
-        request = self._request
-        starts = {days: start_of(request.end_ms, days) for days in sorted(request.expected_minutes)}
-        return {
-            days: (start, _coverage(request, start, request.expected_minutes[days])) for days, start in starts.items()
-        }
 
     def _course_of(self, params: Params) -> Course:
         request = self._request
@@ -210,14 +167,9 @@ class Bench:
             self._admitted[c_min] = admitted & self._in_session
         return self._admitted[c_min]
 
-    def _summary(self, trades: Trades, days: int) -> SpanSummary:
-        start_ms, coverage = self._spans[days]
-        inside = trades.take(slice(int(np.searchsorted(trades.entry_ms, start_ms)), None))
-        figures = performance.summary(inside.ret, inside.entry_ms, inside.exit_ms, days * DAY_MS)
-        return SpanSummary(**figures._asdict(), coverage=coverage)
 
-
-def _kernel_rules(params: Params, cost_bps: float) -> Rules:
+def rules_of(params: Params, cost_bps: float) -> Rules:
+    """Return what the kernel needs of parameters."""
     return Rules(
         entry_cooldown_ms=params.entry_cooldown_sec * _SECOND_MS,
         exit_cooldown_ms=params.exit_cooldown_sec * _SECOND_MS,
@@ -226,13 +178,6 @@ def _kernel_rules(params: Params, cost_bps: float) -> Rules:
         sl=OFF if params.sl_bps is None else params.sl_bps / BPS,
         cost=cost_bps / BPS,
     )
-
-
-def _coverage(request: Request, start_ms: int, expected: int) -> float:
-    """Return the share of a span's minutes that close in a session and have a candle; 0 where none is expected."""
-    first = int(np.searchsorted(request.candles.t, start_ms))
-    seen = int(np.count_nonzero(request.session_open[first:]))
-    return min(1.0, seen / expected) if expected else 0.0
 
 
 def trade_rows(result: Result) -> list[dict[str, Any]]:

@@ -8,13 +8,12 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from hotbandd.core.backtest import JUDGED_SPAN, MIN_COVERAGE
 from hotbandd.core.documents import AllocatorStatus, Floors, GatesBlob, GateState, Manifold, RollingSummary, Weights
 from hotbandd.core.gates import GateRules, Measured, Outcome, Reason, Verdict, in_cooldown, judge
 from hotbandd.core.manifold_documents import Bounds
 from hotbandd.core.sessions import Calendar
+from hotbandd.core.spans import JUDGED_SPAN, MIN_COVERAGE, RECENT_SPAN
 
-RECENT_SPAN: Final = 14
 _CODES: Final = frozenset(code.value for code in Reason)
 
 WORDS: Final[Mapping[Reason, str]] = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
 
 from hotbandd.core.documents import EvaluationPoint, Floors
 
@@ -21,19 +21,57 @@ class EnvFloors:
     pnl_min: float
 
 
-def floors(env: EnvFloors, history: Sequence[EvaluationPoint], share: float) -> Floors:
+class History:
+    """Evaluations of one instrument and ``param_key``, kept in order so that medians cost nothing while slots come and go."""
+
+    def __init__(self, points: Iterable[EvaluationPoint] = ()) -> None:
+        self._points: deque[EvaluationPoint] = deque()
+        self._ordered: tuple[list[float], list[float], list[float]] = ([], [], [])
+        for point in points:
+            self.add(point)
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def add(self, point: EvaluationPoint) -> None:
+        """Take in an evaluation, not older than the others."""
+        self._points.append(point)
+        for ordered, figure in zip(self._ordered, _figures(point), strict=True):
+            insort(ordered, figure)
+
+    def between(self, start_ms: int, end_ms: int) -> History:
+        """Forget what is older than a moment; return the evaluations before another one."""
+        while self._points and self._points[0].ts < start_ms:
+            for ordered, figure in zip(self._ordered, _figures(self._points.popleft()), strict=True):
+                del ordered[bisect_left(ordered, figure)]
+        if not self._points or self._points[-1].ts < end_ms:
+            return self
+        return History(point for point in self._points if point.ts < end_ms)
+
+    def medians(self) -> tuple[float, ...]:
+        """Return the medians of trades, calmar and summed return. Raises ValueError without evaluations."""
+        if not self._points:
+            raise ValueError("nothing has a median")
+        half, odd = divmod(len(self._points), 2)
+        return tuple(ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2 for ordered in self._ordered)
+
+
+def _figures(point: EvaluationPoint) -> tuple[float, float, float]:
+    return point.trades, point.calmar, point.pnl_total
+
+
+def floors(env: EnvFloors, history: History, share: float) -> Floors:
     """Return the floors in force.
 
-    ``history``: the evaluations of this instrument and ``param_key`` over the 30 days before the present one, which is not among them. With at least
+    ``history``: the evaluations over the 30 days before the present one, which is not among them. With at least
     96 of them a floor rises to ``share`` of their median (calmar: half of that); it never falls below the settings' own.
     ``adaptive`` tells whether one of them rose.
     """
     own = (env.min_trades, env.calmar_min, env.pnl_min)
     raised: tuple[float, ...] = own
     if len(history) >= MIN_HISTORY:
-        figures = np.array([(point.trades, point.calmar, point.pnl_total) for point in history])
-        shares = np.median(figures, axis=0) * (share, share / 2, share)
-        raised = tuple(max(floor, float(value)) for floor, value in zip(own, shares, strict=True))
+        medians = zip(history.medians(), (share, share / 2, share), strict=True)
+        raised = tuple(max(floor, median * part) for floor, (median, part) in zip(own, medians, strict=True))
     min_trades, calmar_min, pnl_min = raised
     return Floors(
         min_trades=min_trades,

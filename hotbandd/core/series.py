@@ -41,7 +41,8 @@ class Series:
 
     Views that were handed out stay as they were: an append writes behind them, everything else copies. (Only metrics that were
     not known are filled in.)
-    ``measured`` is the number of candles whose metrics are final (NaN ones before the first window included).
+    ``measured`` is the number of candles whose metrics are final (NaN ones before the first window included). ``revision``
+    counts the changes of what stood there already: while it stays, the series only grew at its end and was trimmed at its front.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Series:
         self._start = 0
         self._stop = 0
         self.measured = 0
+        self.revision = 0
 
     @property
     def size(self) -> int:
@@ -81,6 +83,7 @@ class Series:
         if int(changed.t[0]) > self.newest:
             self._append(changed)
         else:
+            self.revision += 1
             self.measured = min(self.measured, int(np.searchsorted(self.candles.t, changed.t[0])))
             self._replace(merge(self.candles, changed))
         return changed

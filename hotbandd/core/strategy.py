@@ -56,6 +56,11 @@ def reads(params: Params) -> object:
     return params.strategy, params.direction_lookback, params.dir_threshold_bps
 
 
+def memory(params: Params) -> int | None:
+    """Return how many candles back a rule's side looks; None for a rule found elsewhere, which may look back on all of them."""
+    return params.direction_lookback if params.strategy in BUILT_IN else None
+
+
 def accept(found: Mapping[str, Direction]) -> dict[str, Direction]:
     """Return the built-in rules and those found elsewhere, each of them checked.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import anyio
@@ -11,16 +12,19 @@ import msgspec
 import numpy as np
 import structlog
 
-from hotbandd.core import backtest, floors, gates, manifold, manifold_documents, repetition, schedule
+from hotbandd.core import floors, gates, manifold, manifold_documents, repetition, schedule, spans
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
 from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.floors import History
 from hotbandd.core.gates import Reason, Verdict
 from hotbandd.core.param_key import extras, param_key
 from hotbandd.core.setup import Setup
 from hotbandd.core.signature import signature_codes
-from hotbandd.errors import CorruptPayloadError, HotbandError, InputError
+from hotbandd.core.spans import Figures
+from hotbandd.errors import CorruptPayloadError, HotbandError
 from hotbandd.ports import Evaluation, Lease
+from hotbandd.services.backtests import Backtests
 from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
 
@@ -28,7 +32,7 @@ log = structlog.get_logger()
 
 HISTORY_MS = 30 * DAY_MS
 FINISH_SEC = 30.0
-DECIDING_SPAN, RECENT_SPAN = str(backtest.JUDGED_SPAN), "14"
+DECIDING_SPAN, RECENT_SPAN = str(spans.JUDGED_SPAN), str(spans.RECENT_SPAN)
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,13 @@ class EvaluatorRules:
     lookback_min: int
     min_occurrences: int
 
-    def param_key(self, pair: str) -> str:
-        """Return the name of the parameter set of an instrument."""
-        return param_key(self.params[pair], extras(pair, self.setup, self.default_setup))
+    @cached_property
+    def param_keys(self) -> Mapping[str, str]:
+        """The name of the parameter set of each instrument."""
+        return {
+            pair: param_key(params, extras(pair, self.setup, self.default_setup))
+            for pair, params in self.params.items()
+        }
 
 
 class Evaluated(NamedTuple):
@@ -75,7 +83,7 @@ class Evaluator:
         self.rules = rules
         self._market = context.market
         self._store = context.store
-        self._compute = context.compute
+        self.backtests = Backtests(context.market, context.calendar, context.compute)
         self._clock = context.clock
         self._leadership = context.leadership
         self._telemetry = context.telemetry
@@ -85,7 +93,7 @@ class Evaluator:
         self._stepped = anyio.Event()
         self._states: dict[str, GateState] = {}
         self._verdicts: dict[str, Verdict] = {}
-        self._points: dict[tuple[str, str], list[EvaluationPoint]] = {}
+        self._points: dict[tuple[str, str], History] = {}
         self.deadline_sec = max(60.0, rules.interval_sec / context.clock.speed)
 
     def first_after(self, now_ms: int) -> int:
@@ -150,41 +158,33 @@ class Evaluator:
 
     async def _evaluate_one(self, lease: Lease, pair: str, slot: int) -> Evaluated:
         """Evaluate one instrument; its fault is a reason of its gate, and does not reach the others."""
-        state, key = self._states[pair], self.rules.param_key(pair)
+        state, key = self._states[pair], self.rules.param_keys[pair]
         candles, _ = self._market.series[pair].until(slot)
         newest = int(candles.t[-1]) if candles.size else 0
         known = self._verdicts.get(pair)
         if known is not None and newest == state.last_candle and key == state.param_key:
             return Evaluated(state, known, None, None)
         try:
-            result = await self._backtest(pair, slot)
+            figures = await self.backtests.figures(pair, slot, self.rules.setup, self.rules.params[pair])
         except (HotbandError, ValueError, ArithmeticError) as error:
             self._telemetry.loop_failed(self.name, type(error).__name__)
             log.warning("evaluator.failed", instrument=pair, slot=slot, error=str(error))
             return Evaluated(state, gates.judge(None), None, None)
-        return self._judged(lease, pair, slot, key, newest, result)
+        return self._judged(lease, pair, slot, key, newest, figures)
 
-    async def _backtest(self, pair: str, slot: int) -> backtest.Result:
-        rules = self.rules
-        candles, metrics = self._market.series[pair].until(slot)
-        if not candles.size:
-            raise InputError(f"There are no candles of {pair}.")
-        request = backtest.request_of(pair, candles, metrics, self._calendar, rules.setup, rules.params[pair])
-        return await self._compute.run(backtest.evaluate, request)
-
-    def _judged(self, lease: Lease, pair: str, slot: int, key: str, newest: int, result: backtest.Result) -> Evaluated:
+    def _judged(self, lease: Lease, pair: str, slot: int, key: str, newest: int, figures: Figures) -> Evaluated:
         rules, state = self.rules, self._states[pair]
-        history = [point for point in self._points[pair, key] if slot - HISTORY_MS <= point.ts < slot]
+        history = self._points[pair, key].between(slot - HISTORY_MS, slot)
         own = floors.floors(rules.floors, history, rules.adaptive_share)
-        span = result.spans[DECIDING_SPAN]
+        span = figures.spans[DECIDING_SPAN]
         verdict = gates.judge(
             gates.Measured(
                 span=span,
-                recent=result.spans[RECENT_SPAN],
+                recent=figures.spans[RECENT_SPAN],
                 floors=own,
                 buffer=rules.buffers[pair],
-                sufficient=result.sufficient[DECIDING_SPAN] and result.sufficient[RECENT_SPAN],
-                integrity=result.integrity,
+                sufficient=figures.sufficient[DECIDING_SPAN] and figures.sufficient[RECENT_SPAN],
+                integrity=figures.integrity,
             )
         )
         stepped = gates.step(state, verdict, slot, rules.gate, newest_candle=newest, param_key=key)
@@ -193,7 +193,7 @@ class Evaluator:
             instrument=pair,
             params=rules.params[pair],
             param_key=key,
-            summary={name: found for name, found in result.spans.items() if result.sufficient[name]},
+            summary={name: found for name, found in figures.spans.items() if figures.sufficient[name]},
             gates=own,
             eligible=0,
             reasons=[],
@@ -202,15 +202,15 @@ class Evaluator:
         )
         counts = gates.steps(state, verdict, slot, newest)
         point = EvaluationPoint(ts=slot, trades=span.trades, calmar=span.calmar, pnl_total=span.pnl_total)
-        return Evaluated(stepped, verdict, summary if result.integrity else None, point if counts else None)
+        return Evaluated(stepped, verdict, summary if figures.integrity else None, point if counts else None)
 
     async def _recall(self, pair: str, slot: int) -> None:
         """Read the kept evaluations of the 30 days before a slot once; they are carried on from then."""
-        key = self.rules.param_key(pair)
+        key = self.rules.param_keys[pair]
         if (pair, key) not in self._points:
             for other in [known for known in self._points if known[0] == pair]:
                 del self._points[other]
-            self._points[pair, key] = await self._store.evaluation_points(pair, key, slot - HISTORY_MS, slot)
+            self._points[pair, key] = History(await self._store.evaluation_points(pair, key, slot - HISTORY_MS, slot))
 
     # ---- publication
 
@@ -261,8 +261,7 @@ class Evaluator:
         for pair, one in found.items():
             self._states[pair], self._verdicts[pair] = one.state, one.verdict
         for key, point in points.items():
-            kept = self._points.setdefault(key, [])
-            kept[:] = [old for old in kept if slot - HISTORY_MS <= old.ts < point.ts] + [point]
+            self._points.setdefault(key, History()).add(point)
         if found:
             self._slot = slot
             self._stepped.set()

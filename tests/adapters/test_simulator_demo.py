@@ -17,6 +17,7 @@ from hotbandd.core.series import MetricColumns
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.sessions import calendar as sessions
 from hotbandd.core.setup import cost_bps
+from hotbandd.core.spans import coverage
 from hotbandd.core.thresholds import Guards
 from kernels.structure import measure
 from tests.adapters.test_simulator import PAIRS
@@ -33,20 +34,18 @@ def spans_at(instrument: str, at_ms: int, calendar: Calendar) -> Spans:
     market = concatenate(week_of(DEFAULT_SEED, instrument, week) for week in weeks)
     candles = market.between(at_ms - HISTORY_MS, at_ms).closed_by(at_ms)
     end = int(candles.t[-1]) + MINUTE_MS
-    masks = calendar.masks(instrument, candles.t + MINUTE_MS, 5)
     request = Request(
         candles=candles,
         metrics=metrics_of(candles),
-        session_open=masks.open,
-        session_exit=masks.exit,
+        leave=calendar.masks(instrument, candles.t + MINUTE_MS, 5).exit,
         params=PARAMS,
         guards=GUARDS,
         cost_bps=cost_bps(instrument, {}),
-        expected_minutes={days: calendar.open_minutes(instrument, end - days * DAY_MS, end) for days in (14, 30)},
+        coverage=coverage(instrument, candles.t, end, (14, 30), calendar),
     )
-    result = evaluate(request)
-    assert all(result.sufficient.values())
-    return result.spans
+    figures = evaluate(request).figures
+    assert all(figures.sufficient.values())
+    return figures.spans
 
 
 def metrics_of(candles: Candles) -> MetricColumns:
@@ -107,11 +106,9 @@ def test_trending_earns_after_cost_and_reverting_loses(calendar: Calendar) -> No
 
 def trades_by_regime(instrument: str, calendar: Calendar) -> dict[Regime, list[float]]:
     candles = concatenate(week_of(DEFAULT_SEED, instrument, week) for week in range(12))
-    masks = calendar.masks(instrument, candles.t + MINUTE_MS, 5)
+    leave = calendar.masks(instrument, candles.t + MINUTE_MS, 5).exit
     cost = cost_bps(instrument, {})
-    trades = evaluate(
-        Request(candles, metrics_of(candles), masks.open, masks.exit, PARAMS, GUARDS, cost, expected_minutes={})
-    ).trades
+    trades = evaluate(Request(candles, metrics_of(candles), leave, PARAMS, GUARDS, cost, coverage={})).trades
     found: dict[Regime, list[float]] = {kind: [] for kind in Regime}
     for entry_ms, ret in zip(trades.entry_ms.tolist(), trades.ret.tolist(), strict=True):
         found[describe(instrument, entry_ms)].append(ret)

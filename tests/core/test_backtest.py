@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotbandd.core import backtest, manifold, strategy
-from hotbandd.core.backtest import RUN_DAYS, SPANS, Request, evaluate, spans_of, trade_rows
+from hotbandd.core.backtest import RUN_DAYS, Request, evaluate, trade_rows
 from hotbandd.core.candle_files import read_candles
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Floats, of_columns
 from hotbandd.core.documents import Params
 from hotbandd.core.series import MetricColumns, Series, unmeasured
 from hotbandd.core.sessions import calendar
 from hotbandd.core.setup import Setup
+from hotbandd.core.spans import SPANS
 from hotbandd.core.strategy import Sides
 from hotbandd.core.thresholds import Guards
 from hotbandd.errors import UsageError
@@ -46,16 +47,14 @@ def walk(n: int, seed: int = 0, step_min: int = 1) -> tuple[Candles, MetricColum
 
 
 def request_on(candles: Candles, metrics: MetricColumns, **changed: Any) -> Request:
-    always = np.ones(candles.size, dtype=np.bool_)
     request = Request(
         candles=candles,
         metrics=metrics,
-        session_open=always,
-        session_exit=~always,
+        leave=np.zeros(candles.size, dtype=np.bool_),
         params=PARAMS,
         guards=OPEN,
         cost_bps=2.0,
-        expected_minutes={days: days * 1440 for days in SPANS},
+        coverage=dict.fromkeys(SPANS, 1.0),
     )
     return replace(request, **changed)
 
@@ -72,8 +71,7 @@ def naive_trades(request: Request) -> list[dict[str, Any]]:
         guarded = not guards.enforce or (
             s[i] >= guards.s_min and h[i] <= guards.h_max and r[i] <= guards.r_max and hazard[i] <= guards.hazard_max
         )
-        session = request.session_open[i] and not request.session_exit[i]
-        if opened >= start and c[i] >= params.c_min and guarded and session:
+        if opened >= start and c[i] >= params.c_min and guarded and not request.leave[i]:
             entry[i] = sides[i]
     off = float("inf")
     rules = Rules(
@@ -85,7 +83,7 @@ def naive_trades(request: Request) -> list[dict[str, Any]]:
         request.cost_bps / 10_000,
     )
     bars = Bars(candles.t, candles.open, candles.high, candles.low, candles.close)
-    return naive_backtest.run(bars, Signals(entry, sides, request.session_exit), rules)
+    return naive_backtest.run(bars, Signals(entry, sides, request.leave), rules)
 
 
 def rows(trades: Trades) -> list[dict[str, Any]]:
@@ -102,7 +100,7 @@ def rows(trades: Trades) -> list[dict[str, Any]]:
     [
         {},
         {"guards": ENFORCED},
-        {"days": 3, "expected_minutes": {3: 4320}},
+        {"days": 3, "coverage": {3: 1.0}},
         {"params": Params(c_min=0.1, direction_lookback=3, dir_threshold_bps=1.0, tp_bps=4.0, sl_bps=6.0)},
         {"params": Params(c_min=0.3, direction_lookback=30, dir_threshold_bps=0.5, strategy="fade", max_hold_min=20)},
     ],
@@ -111,7 +109,7 @@ def test_the_run_is_that_of_the_twin(changed: dict[str, Any]) -> None:
     request = request_on(*walk(8000), **changed)
     random = np.random.default_rng(1)
     closed = np.repeat(random.random(80) < 0.4, 100)
-    request = replace(request, session_open=~closed, session_exit=closed | np.roll(closed, -5))
+    request = replace(request, leave=closed | np.roll(closed, -5))
     found = rows(backtest.trades_of(request))
     assert len(found) > 5
     assert found == naive_trades(request)
@@ -119,13 +117,13 @@ def test_the_run_is_that_of_the_twin(changed: dict[str, Any]) -> None:
 
 def test_entries_are_decided_from_the_start_of_the_run_on() -> None:
     candles, metrics = walk(6000)
-    request = request_on(candles, metrics, days=2, expected_minutes={2: 2880})
+    request = request_on(candles, metrics, days=2, coverage={2: 1.0})
     result = evaluate(request)
     decided = candles.t[result.trades.entry_index - 1]
     assert result.end_ms == candles.t[-1] + MINUTE_MS
     assert result.start_ms == result.end_ms - 2 * DAY_MS
     assert decided.min() >= result.start_ms
-    whole = evaluate(replace(request, days=4, expected_minutes={4: 5760}))
+    whole = evaluate(replace(request, days=4, coverage={4: 1.0}))
     assert whole.trades.size > result.trades.size
 
 
@@ -171,7 +169,7 @@ def test_a_request_and_its_result_travel_between_processes() -> None:
     result = evaluate(request)
     again = pickle.loads(pickle.dumps(result))
     assert rows(again.trades) == rows(result.trades)
-    assert again.spans == result.spans
+    assert again.figures.spans == result.figures.spans
 
 
 # ---- the spans ------------------------------------------------------------------------------------------------------
@@ -184,58 +182,35 @@ def quarter() -> Request:
 
 def test_the_spans_are_slices_of_one_run_by_entry_time(quarter: Request) -> None:
     result = evaluate(quarter)
-    assert list(result.spans) == ["14", "30", "60"]
-    for days, span in result.spans.items():
+    assert list(result.figures.spans) == ["14", "30", "60"]
+    for days, span in result.figures.spans.items():
         inside = result.trades.entry_ms >= result.end_ms - int(days) * DAY_MS
         assert span.trades == inside.sum() > 0
         assert span.pnl_total == pytest.approx(result.trades.ret[inside].sum())
         assert span.win_rate == pytest.approx((result.trades.ret[inside] > 0).mean())
-    assert result.spans["60"].trades < result.trades.size
-    assert result.integrity
+    assert result.figures.spans["60"].trades < result.trades.size
+    assert result.figures.integrity
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 6000), st.integers(0, 50), st.sampled_from([5, 30]))
 def test_the_slices_nest(n: int, seed: int, step_min: int) -> None:
     result = evaluate(request_on(*walk(n, seed, step_min)))
-    counts = [result.spans[str(days)].trades for days in SPANS]
+    counts = [result.figures.spans[str(days)].trades for days in SPANS]
     assert counts == sorted(counts)
     assert counts[-1] <= result.trades.size
-    assert result.integrity
-
-
-def test_a_span_with_more_trades_than_a_longer_one_breaks_integrity(
-    quarter: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = backtest.start_of
-    monkeypatch.setattr(backtest, "start_of", lambda end_ms, days: whole(end_ms, 60 if days == 14 else days))
-    assert not evaluate(quarter).integrity
-
-
-def test_a_span_suffices_from_eighty_percent_of_its_session_minutes_on(quarter: Request) -> None:
-    closed = np.arange(quarter.candles.size) % 2 == 1
-    seen = 14 * 1440 // 5 // 2
-    for expected, sufficient in ((seen * 10 // 8, True), (seen * 10 // 8 + 1, False)):
-        result = evaluate(replace(quarter, session_open=~closed, expected_minutes={14: expected}))
-        assert result.spans["14"].coverage == pytest.approx(seen / expected)
-        assert result.sufficient == {"14": sufficient}
-
-
-def test_coverage_is_never_above_one_and_is_none_where_nothing_is_expected(quarter: Request) -> None:
-    result = evaluate(replace(quarter, expected_minutes={14: 10, 30: 0}))
-    assert [span.coverage for span in result.spans.values()] == [1.0, 0.0]
-    assert result.sufficient == {"14": True, "30": False}
+    assert result.figures.integrity
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_hardly_any_candles_give_empty_spans(n: int) -> None:
     candles, _ = walk(n)
-    result = evaluate(request_on(candles, unmeasured(n)))
+    result = evaluate(request_on(candles, unmeasured(n), coverage=dict.fromkeys(SPANS, 0.0)))
     assert result.trades.size == 0
-    assert {span.trades for span in result.spans.values()} == {0}
-    assert {span.calmar for span in result.spans.values()} == {0.0}
-    assert set(result.sufficient.values()) == {False}
-    assert result.integrity
+    assert {span.trades for span in result.figures.spans.values()} == {0}
+    assert {span.calmar for span in result.figures.spans.values()} == {0.0}
+    assert set(result.figures.sufficient.values()) == {False}
+    assert result.figures.integrity
     assert trade_rows(result) == []
 
 
@@ -249,13 +224,6 @@ def test_a_dead_market_trades_nothing() -> None:
 def test_a_span_longer_than_the_run_is_refused() -> None:
     with pytest.raises(ValueError, match="longer than the run of 30 days"):
         request_on(*walk(10), days=30)
-
-
-@pytest.mark.parametrize(
-    ("days", "spans"), [(90, (14, 30, 60)), (60, (14, 30, 60)), (45, (14, 30)), (20, (14, 20)), (14, (14,)), (7, (7,))]
-)
-def test_the_spans_reach_no_further_than_the_run(days: int, spans: tuple[int, ...]) -> None:
-    assert spans_of(days) == spans
 
 
 def test_a_row_tells_a_trade_in_words(quarter: Request) -> None:
@@ -281,8 +249,8 @@ def test_a_gathered_request_covers_a_full_feed_and_keeps_out_of_closed_sessions(
     candles, metrics = candles.take(inside), MetricColumns(*(column[inside] for column in metrics))
     request = backtest.request_of("EUR_USD", candles, metrics, sessions, SETUP, PARAMS)
     result = evaluate(request)
-    assert (request.days, request.cost_bps, list(result.spans)) == (RUN_DAYS, 2.2, ["14", "30", "60"])
-    assert all(span.coverage == pytest.approx(1.0, abs=1e-3) for span in result.spans.values())
+    assert (request.days, request.cost_bps, list(result.figures.spans)) == (RUN_DAYS, 2.2, ["14", "30", "60"])
+    assert all(span.coverage == pytest.approx(1.0, abs=1e-3) for span in result.figures.spans.values())
     assert all(sessions.is_open("EUR_USD", row["entry_ms"]) for row in trade_rows(result))
     assert "session" in {row["reason"] for row in trade_rows(result)}
 
@@ -292,7 +260,7 @@ def test_a_feed_with_a_hole_of_a_week_is_insufficient_for_its_short_span_only() 
     hole = (candles.t > candles.t[-1] - 10 * DAY_MS) & (candles.t < candles.t[-1] - 3 * DAY_MS)
     candles, metrics = candles.take(~hole), MetricColumns(*(column[~hole] for column in metrics))
     request = backtest.request_of("EUR_USD", candles, metrics, calendar(enabled=True), SETUP, PARAMS)
-    assert evaluate(request).sufficient == {"14": False, "30": False, "60": True}
+    assert evaluate(request).figures.sufficient == {"14": False, "30": False, "60": True}
 
 
 Market = tuple[Candles, MetricColumns]
@@ -330,4 +298,4 @@ def test_the_run_over_real_candles_is_that_of_the_twin(
     result = evaluate(request)
     assert result.trades.size > 10
     assert rows(result.trades) == naive_trades(request)
-    assert result.integrity
+    assert result.figures.integrity

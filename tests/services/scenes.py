@@ -13,14 +13,16 @@ from msgspec.structs import replace
 from hotbandd import daemon, parts
 from hotbandd.adapters.compute import InlineCompute
 from hotbandd.adapters.store.memory import MemoryStore
-from hotbandd.core import backtest, sessions, setup
+from hotbandd.core import backtest, sessions
 from hotbandd.core.candles import MINUTE_MS, Candles, concatenate, empty, of_columns
-from hotbandd.core.documents import SpanSummary
+from hotbandd.core.documents import Params, SpanSummary
 from hotbandd.core.series import MetricColumns, Series
+from hotbandd.core.setup import Setup
+from hotbandd.core.spans import MIN_COVERAGE, SPANS, Figures
 from hotbandd.errors import StoreUnreachableError
-from hotbandd.ports import CandleSource, Clock, Compute, Page
+from hotbandd.ports import CandleSource, Clock, Page
+from hotbandd.services.backtests import Backtests
 from hotbandd.settings import Settings, load
-from kernels.backtest import Trades
 from tests.services.recording import RecordingTelemetry
 
 NOW = 1_718_800_200_000  # Wednesday 2024-06-19 12:30 UTC: London and New York are open
@@ -56,7 +58,6 @@ BAD = SpanSummary(
 )
 DEAD = replace(GOOD, calmar=0.1)
 SHORT = replace(GOOD, coverage=0.5)
-NO_TRADES = Trades(*(np.empty(0) for _ in Trades._fields))
 
 
 def settings_of(**given: object) -> Settings:
@@ -163,34 +164,26 @@ class ShakyStore:
         return checked
 
 
-class ScriptedCompute:
-    """Back-tests as told: ``outcome(pair, slot end)`` names the summary of every span, or raises; all else runs for real."""
+class ScriptedBacktests(Backtests):
+    """Back-tests as told: ``outcome(pair, run end)`` names the summary of every span, or raises."""
 
-    def __init__(self, outcome: Callable[[str, int], SpanSummary]) -> None:
+    def __init__(self, desk: daemon.Desk, outcome: Callable[[str, int], SpanSummary]) -> None:
+        context = desk.context
+        super().__init__(context.market, context.calendar, context.compute)
         self.outcome = outcome
         self.asked: list[tuple[str, int]] = []
-        self._pairs = {setup.cost_bps(pair, {}): pair for pair in PAIRS}
 
-    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run a function, unless it is a back-test."""
-        if function is not backtest.evaluate:
-            return function(*args, **kwargs)
-        request = args[0]
-        pair = self._pairs[request.cost_bps]
-        self.asked.append((pair, request.end_ms))
-        span = self.outcome(pair, request.end_ms)
-        days = ("14", "30", "60")
-        return backtest.Result(
-            trades=NO_TRADES,
-            start_ms=request.start_ms,
-            end_ms=request.end_ms,
-            spans=dict.fromkeys(days, span),
-            sufficient=dict.fromkeys(days, span.coverage >= backtest.MIN_COVERAGE),
-            integrity=True,
-        )
-
-    async def aclose(self) -> None:
-        """Nothing to stop."""
+    async def figures(self, pair: str, slot: int, setup: Setup, params: Params) -> Figures:
+        """Return what the script says of a run on the candles closed by a slot."""
+        candles, _ = self._market.series[pair].until(slot)
+        if not candles.size:
+            return await super().figures(pair, slot, setup, params)
+        end_ms = backtest.end_of(candles)
+        self.asked.append((pair, end_ms))
+        span = self.outcome(pair, end_ms)
+        days = [str(days) for days in SPANS]
+        sufficient = dict.fromkeys(days, span.coverage >= MIN_COVERAGE)
+        return Figures(spans=dict.fromkeys(days, span), sufficient=sufficient, integrity=True)
 
 
 def store_of(settings: Settings, clock: Clock) -> MemoryStore:
@@ -204,11 +197,10 @@ async def desk_of(
     store: Any,
     source: CandleSource,
     *,
-    compute: Compute | None = None,
     holder: str = "test",
 ) -> daemon.Desk:
     """Build a desk as a new process would, and make it lead."""
-    outside = daemon.Outside(store, source, compute or InlineCompute(), clock, RecordingTelemetry())
+    outside = daemon.Outside(store, source, InlineCompute(), clock, RecordingTelemetry())
     desk = daemon.desk(settings, outside)
     lease = await store.acquire_lease(holder, FOR_EVER)
     assert lease is not None

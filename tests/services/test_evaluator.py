@@ -26,7 +26,7 @@ from tests.services.scenes import (
     PAIRS,
     SHORT,
     HandClock,
-    ScriptedCompute,
+    ScriptedBacktests,
     ScriptedSource,
     ShakyStore,
     calm,
@@ -48,11 +48,12 @@ class Stage:
         self.settings = settings_of(**given)
         self.clock = HandClock()
         self.store = ShakyStore(store_of(self.settings, self.clock))
-        self.compute = ScriptedCompute(outcome)
+        self.outcome = outcome
 
     async def start(self, holder: str = "test") -> Stage:
         source = ScriptedSource({})
-        self.desk = await desk_of(self.settings, self.clock, self.store, source, compute=self.compute, holder=holder)
+        self.desk = await desk_of(self.settings, self.clock, self.store, source, holder=holder)
+        self.backtests = self.desk.evaluator.backtests = ScriptedBacktests(self.desk, self.outcome)
         return self
 
     async def slot(self, moment: int, *, candles: bool = True) -> GatesBlob:
@@ -192,10 +193,10 @@ async def test_an_instrument_without_candles_fails_alone():
 async def test_without_a_new_candle_nothing_is_evaluated_or_counted():
     stage = await Stage().start()
     await stage.slot(NOW)
-    before, asked = await stage.state(), len(stage.compute.asked)
+    before, asked = await stage.state(), len(stage.backtests.asked)
     blob = await stage.slot(NOW + EVAL_MS, candles=False)
     assert await stage.state() == before
-    assert len(stage.compute.asked) == asked
+    assert len(stage.backtests.asked) == asked
     assert blob.ts == NOW + EVAL_MS
     assert blob.reasons[EUR] == ["awaiting_consecutive", "manifold_stale"]
 
@@ -205,7 +206,7 @@ async def test_a_slot_sees_no_candle_that_closes_after_it():
     for series in stage.desk.context.market.series.values():
         calm(series, NOW + 3 * MINUTE_MS)
     await stage.slot(NOW, candles=False)
-    assert stage.compute.asked == [(pair, NOW) for pair in PAIRS]
+    assert stage.backtests.asked == [(pair, NOW) for pair in PAIRS]
     assert (await stage.state()).last_candle == NOW - MINUTE_MS
 
 
@@ -343,13 +344,13 @@ async def evening(**given: object) -> Stage:
 
 async def test_at_a_boundary_the_overlays_are_published_anew_and_nothing_is_stepped():
     stage = await evening()
-    states, asked = [await stage.state(pair) for pair in PAIRS], len(stage.compute.asked)
+    states, asked = [await stage.state(pair) for pair in PAIRS], len(stage.backtests.asked)
     blob = await stage.slot(EVENING + 10 * MINUTE_MS)
     assert (blob.ts, blob.evaluated_ts) == (EVENING + 10 * MINUTE_MS, EVENING)
     assert blob.gates == {EUR: 0, GBP: 0, AUD: 1}  # Sydney opens as New York closes
     assert blob.reasons[EUR] == ["session_exit_window"]
     assert [await stage.state(pair) for pair in PAIRS] == states
-    assert len(stage.compute.asked) == asked
+    assert len(stage.backtests.asked) == asked
     closed = await stage.slot(EVENING + EVAL_MS)
     assert closed.reasons[EUR] == ["session_closed"]
 

@@ -1,0 +1,69 @@
+"""Spans: the last days of one run, each a slice of its trades by entry time, and whether its candles suffice to judge by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Floats, Ints
+from hotbandd.core.documents import SpanSummary
+from hotbandd.core.sessions import Calendar
+from kernels import performance
+
+SPANS: Final = (14, 30, 60)
+JUDGED_SPAN: Final = 30
+RECENT_SPAN: Final = 14
+MIN_COVERAGE: Final = 0.8
+
+
+class Figures(NamedTuple):
+    """Per span (named by its days) its summary, and whether its candles suffice; ``integrity``: none has more trades than a longer one."""
+
+    spans: dict[str, SpanSummary]
+    sufficient: dict[str, bool]
+    integrity: bool
+
+
+def spans_of(days: int) -> tuple[int, ...]:
+    """Return the spans, in days, that a run of some days is summed up by: SPANS as far as it reaches, and the one judged."""
+    return tuple(sorted({span for span in SPANS if span <= days} | {min(JUDGED_SPAN, days)}))
+
+
+def start_of(end_ms: int, days: int) -> int:
+    """Return the first open time of candles on which a run or span of some days decides entries."""
+    return end_ms - days * DAY_MS
+
+
+def coverage(instrument: str, t: Ints, end_ms: int, spans: Sequence[int], calendar: Calendar) -> dict[int, float]:
+    """Return the share of each span's minutes, of those that close in an open session, which have a candle; 0 where none does.
+
+    ``t`` int64[n]: open times of the candles, ascending, the last one closing at ``end_ms``.
+    """
+    if not spans:
+        return {}
+    starts = np.array([start_of(end_ms, days) for days in spans], dtype=np.int64)
+    rows = calendar.openings(instrument, int(starts.min()) + MINUTE_MS, end_ms + MINUTE_MS) - MINUTE_MS
+    opens, closes = np.maximum(rows[:, 0], starts[:, None]), np.minimum(rows[:, 1], end_ms)
+    expected = np.maximum(closes - opens, 0).sum(axis=1) // MINUTE_MS
+    first, last = np.searchsorted(t, starts), np.searchsorted(t, rows)
+    within = np.maximum(last[:, 1] - np.maximum(last[:, 0], first[:, None]), 0).sum(axis=1)
+    seen = within if calendar.enabled else len(t) - first
+    shares = np.minimum(1.0, seen / np.maximum(expected, 1)) * (expected > 0)
+    return dict(zip(spans, shares.tolist(), strict=True))
+
+
+def figures(ret: Floats, entry_ms: Ints, exit_ms: Ints, end_ms: int, covered: Mapping[int, float]) -> Figures:
+    """Sum each span's trades up; columns as in ``kernels.backtest.Trades``, ``covered`` as from ``coverage``."""
+    spans = {}
+    for days in sorted(covered):
+        first = int(np.searchsorted(entry_ms, start_of(end_ms, days)))
+        found = performance.summary(ret[first:], entry_ms[first:], exit_ms[first:], days * DAY_MS)
+        spans[str(days)] = SpanSummary(**found._asdict(), coverage=covered[days])
+    counts = [span.trades for span in spans.values()]
+    return Figures(
+        spans=spans,
+        sufficient={days: span.coverage >= MIN_COVERAGE for days, span in spans.items()},
+        integrity=counts == sorted(counts),
+    )

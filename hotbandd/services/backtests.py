@@ -1,0 +1,37 @@
+"""The back-tests of all instruments, carried on from slot to slot."""
+
+from __future__ import annotations
+
+from anyio.lowlevel import checkpoint
+
+from hotbandd.core import backtest, rolling
+from hotbandd.core.documents import Params
+from hotbandd.core.rolling import Rolling
+from hotbandd.core.sessions import Calendar
+from hotbandd.core.setup import Setup
+from hotbandd.core.spans import Figures
+from hotbandd.errors import InputError
+from hotbandd.ports import Compute
+from hotbandd.services.market import Market
+
+
+class Backtests:
+    """Runs that can be carried on are, here, within a fraction of a millisecond; any other is a task of the pool."""
+
+    def __init__(self, market: Market, calendar: Calendar, compute: Compute) -> None:
+        self._market = market
+        self._calendar = calendar
+        self._compute = compute
+        self._rolling = {pair: Rolling(pair, calendar) for pair in market.pairs}
+
+    async def figures(self, pair: str, slot: int, setup: Setup, params: Params) -> Figures:
+        """Return the figures of the run over the candles closed by a slot. Raises InputError without candles, and what the run raises."""
+        await checkpoint()
+        series = self._market.series[pair]
+        candles, metrics = series.until(slot)
+        if not candles.size:
+            raise InputError(f"There are no candles of {pair}.")
+        if rolling.carries(setup, params):
+            return self._rolling[pair].figures(series, slot, setup, params)
+        request = backtest.request_of(pair, candles, metrics, self._calendar, setup, params)
+        return (await self._compute.run(backtest.evaluate, request)).figures
