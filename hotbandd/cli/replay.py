@@ -7,9 +7,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
-from math import gcd, inf
+from math import inf
 from pathlib import Path
 
 import anyio
@@ -18,20 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hotbandd import daemon, parts
-from hotbandd.adapters import log, metrics
-from hotbandd.adapters.clock import VirtualClock
-from hotbandd.adapters.compute import InlineCompute
-from hotbandd.adapters.replay import ReplaySource
 from hotbandd.adapters.store.keys import GATES_CHANNEL, WEIGHTS_CHANNEL
-from hotbandd.adapters.store.memory import MemoryStore
-from hotbandd.cli import common
+from hotbandd.cli import common, replaying
 from hotbandd.core.documents import GatesBlob, Weights
 from hotbandd.errors import UsageError
-from hotbandd.services.loop import Due, Loop, LoopRunner
-from hotbandd.settings import Settings, load, read_environment
-
-PAIRS, SOURCE = "HOTBAND_PAIRS", "HOTBAND_SOURCE"
 
 
 def replay(candles: Path, start: str, end: str, *, speed: str, as_json: bool, env_file: Path | None) -> None:
@@ -44,73 +33,20 @@ def replay(candles: Path, start: str, end: str, *, speed: str, as_json: bool, en
 
 
 async def _replay(candles: Path, first: int, last: int, pace: float, as_json: bool, env_file: Path | None) -> None:
-    source = ReplaySource(candles)
-    settings = _settings(candles, await source.instruments(), env_file)
-    await _covered(source, settings.pairs, first, last)
-    log.configure("warning", settings.log_format, interactive=sys.stderr.isatty(), secrets=settings.secrets())
-    clock = VirtualClock(first, pace=pace)
-    store = MemoryStore(parts.ages(settings), clock.now)
-    telemetry = metrics.telemetry(clock.now)
-    await store.init_kill_switch(engaged=False)
-    built = daemon.desk(settings, daemon.Outside(store, source, InlineCompute(), clock, telemetry))
-    lease = await store.acquire_lease("replay", 2**53)
-    if lease is None:
-        raise UsageError("The replay's own store is led by somebody else.")
-    # epochs come from the clock, which stands at the first day: the same input gives the same bytes
-    built.context.leadership.gain(lease)
-    seen = _Seen(settings.pairs, as_json=as_json)
-    began = time.monotonic()
-    await built.hydrator.step(Due(first, first))
-    runner = LoopRunner(clock, telemetry, built.health, built.context.leadership)
-
-    async def member(loop: Loop) -> None:
-        async with clock.member():
-            await runner.run(loop)
-
-    with _progress(first, last) as moved:
-        async with store.subscribe([GATES_CHANNEL, WEIGHTS_CHANNEL]) as messages, anyio.create_task_group() as group:
-            group.start_soon(seen.read, messages)
-            for loop in built.loops:
-                group.start_soon(member, loop)
-            await clock.run(last, moved)
-            await anyio.wait_all_tasks_blocked()
-            group.cancel_scope.cancel()
+    async with replaying.opened(candles, first, last, env_file, pace=pace) as opened:
+        seen = _Seen(opened.settings.pairs, as_json=as_json)
+        began = time.monotonic()
+        with _progress(first, last) as moved:
+            async with (
+                opened.store.subscribe([GATES_CHANNEL, WEIGHTS_CHANNEL]) as messages,
+                anyio.create_task_group() as group,
+            ):
+                group.start_soon(seen.read, messages)
+                await opened.run(last, moved)
+                await anyio.wait_all_tasks_blocked()
+                group.cancel_scope.cancel()
     if not as_json:
         seen.summary(time.monotonic() - began)
-
-
-def _settings(candles: Path, found: list[str], env_file: Path | None) -> Settings:
-    """Load the settings for the pairs that have files, unless HOTBAND_PAIRS names others."""
-    inputs = read_environment(env_file)
-    if not found:
-        raise UsageError(f"There are no candle files in {candles}; name one after each instrument, as EUR_USD_M1.csv.")
-    given = load({**inputs.environ, SOURCE: f"replay:{candles}"}, inputs.env_file_text, credentials=inputs.credentials)
-    common.warn(given)
-    pairs = found if given.sources[PAIRS] == "default" else list(given.settings.pairs)
-    missing = sorted(set(pairs) - set(found))
-    if missing:
-        raise UsageError(f"There are no candles of {', '.join(missing)} in {candles}; add them, or set {PAIRS}.")
-    settings = replace(given.settings, pairs=tuple(pairs))
-    return replace(settings, processing_interval=_interval(settings))
-
-
-async def _covered(source: ReplaySource, pairs: tuple[str, ...], first: int, last: int) -> None:
-    """Read the files, and refuse days that they say nothing about."""
-    bounds = {pair: await source.bounds(pair) for pair in pairs}
-    if all(last <= start or first >= end for start, end in bounds.values()):
-        earliest, latest = min(start for start, _ in bounds.values()), max(end for _, end in bounds.values())
-        raise UsageError(f"The candles reach from {_text(earliest)} to {_text(latest)}; choose days within.")
-
-
-def _text(moment: int) -> str:
-    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _interval(settings: Settings) -> float:
-    """Return the longest interval of the hydrator that still steps before every decision: nobody reads in between."""
-    if settings.session_windows_json:
-        return 60.0
-    return float(gcd(settings.eval_interval_sec, settings.alloc_interval_sec, settings.session_exit_minutes * 60, 1800))
 
 
 class _Seen:
@@ -165,7 +101,7 @@ def _progress(first: int, last: int) -> Iterator[Callable[[int], None]]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("replay", total=last - first)
-        yield lambda moment: bar.update(task, completed=moment - first, description=_text(moment))
+        yield lambda moment: bar.update(task, completed=moment - first, description=replaying.text(moment))
 
 
 def _day(text: str, option: str) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from math import isnan
 from typing import NamedTuple
 
@@ -50,16 +52,16 @@ class Origin(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Measured candles in a row: stamps (closes), prices, metrics, texture and signatures; columns of equal length."""
+    """Measured candles in a row: stamps (closes), prices, metrics, signatures and, where asked for, texture; columns of equal length."""
 
     ts: Ints
     price: Floats
     metrics: MetricColumns
-    texture: Texture
     names: list[str]
+    texture: Texture | None
 
 
-def rows_of(series: Series, start: int, family: Family, form: Form) -> Rows:
+def rows_of(series: Series, start: int, family: Family, form: Form, *, textured: bool = True) -> Rows:
     """Return the measured candles from index ``start`` on in which a window ends.
 
     Texture is NaN where the candles of a window are not all there any more.
@@ -73,8 +75,10 @@ def rows_of(series: Series, start: int, family: Family, form: Form) -> Rows:
         ts=candles.t + MINUTE_MS,
         price=candles.close,
         metrics=metrics,
-        texture=_texture(series.candles.take(slice(max(0, first - WINDOW), stop)), metrics.rupture),
         names=signatures(family, metrics, precision=form.precision, levels=form.levels),
+        texture=_texture(series.candles.take(slice(max(0, first - WINDOW), stop)), metrics.rupture)
+        if textured
+        else None,
     )
 
 
@@ -89,7 +93,8 @@ def _texture(candles: Candles, rupture: Floats) -> Texture:
 
 def points(rows: Rows) -> list[documents.ManifoldPoint]:
     """Return history points."""
-    textures = _records(rows.texture)
+    bare: Iterable[dict[str, float]] = repeat({}, len(rows.names))
+    textures = bare if rows.texture is None else _records(rows.texture)
     columns = zip(rows.ts.tolist(), rows.names, *(column.tolist() for column in rows.metrics), textures, strict=True)
     return [
         documents.ManifoldPoint(ts=ts, signature=name, C=c, S=s, H=h, R=r, lambda_=hazard, **grain)

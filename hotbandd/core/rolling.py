@@ -36,6 +36,7 @@ class Rolling:
         self._calendar = calendar
         self._ledger: Ledger | None = None
         self._kept: object = None
+        self._summed = spans.Summed()
 
     def figures(self, series: Series, moment_ms: int, setup: Setup, params: Params) -> Figures:
         """Return the figures of the run over the candles closed by a moment, at least one.
@@ -58,7 +59,7 @@ class Rolling:
         ledger.forget(start_ms)
         cost = setup.cost(self._instrument, params, candles, start_ms) / BPS
         covered = spans.coverage(self._instrument, candles.t, end_ms, spans.spans_of(RUN_DAYS), self._calendar)
-        return spans.figures(booked.gross - cost, booked.entry_ms, booked.exit_ms, end_ms, covered)
+        return spans.figures(booked.gross - cost, booked.entry_ms, booked.exit_ms, end_ms, covered, self._summed)
 
     def _ledger_for(self, key: object, candles: Candles, params: Params) -> Ledger:
         ledger = self._ledger

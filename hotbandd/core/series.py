@@ -10,6 +10,7 @@ from hotbandd.core.candles import MINUTE_MS, Candles, Floats, Ints, concatenate,
 
 _LOOK = 256  # a candle later than this many back is measured, or none is
 _CANDLE_COLUMNS = len(Candles._fields)
+_VOLUME = Candles._fields.index("volume")  # behind it stand the quotes, which may be unknown
 
 
 class MetricColumns(NamedTuple):
@@ -34,6 +35,10 @@ class MetricColumns(NamedTuple):
 def unmeasured(size: int) -> MetricColumns:
     """Return metrics that are not known."""
     return MetricColumns(*(np.full(size, np.nan) for _ in MetricColumns._fields))
+
+
+def _equal(ours: Candles, theirs: Candles) -> bool:
+    return all(np.array_equal(a, b, equal_nan=i > _VOLUME) for i, (a, b) in enumerate(zip(ours, theirs, strict=True)))
 
 
 class Series:
@@ -128,6 +133,9 @@ class Series:
         old = self.candles
         if not old.size or not new.size or new.t[0] > old.t[-1] or new.t[-1] < old.t[0]:
             return new
+        first, known = int(np.searchsorted(old.t, new.t[0])), int(np.searchsorted(new.t, old.t[-1], side="right"))
+        if old.size - first == known and _equal(old.take(slice(first, None)), new.take(slice(0, known))):
+            return new.take(slice(known, None))
         at = np.minimum(np.searchsorted(old.t, new.t), old.size - 1)
         same = np.ones(new.size, dtype=np.bool_)
         for ours, theirs in zip(old, new, strict=True):

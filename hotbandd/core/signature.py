@@ -31,18 +31,19 @@ def signatures(family: Family, metrics: Measured, *, precision: float, levels: i
     else:
         scale, digits = 10.0**precision, int(precision)
         texts = [f"{step / scale:.{digits}f}" for step in range(int(scale + 0.5) + 1)]
-    return [f"c{texts[c]}_s{texts[s]}_e{texts[e]}" if c >= 0 else "" for c, s, e in zip(*steps, strict=True)]
+    rows = zip(*(column.tolist() for column in steps), strict=True)
+    return [f"c{texts[c]}_s{texts[s]}_e{texts[e]}" if c >= 0 else "" for c, s, e in rows]
 
 
 def signature_codes(family: Family, metrics: Measured, *, precision: int, levels: int) -> Ints:
     """Number the signature of each row, int64[n]: equal exactly where the signatures are; -1 where there is no window."""
-    c, s, e = (np.asarray(step, dtype=np.int64) for step in _steps(family, metrics, precision, levels))
+    c, s, e = _steps(family, metrics, precision, levels)
     base = levels if family == "calibrated" else 10**precision + 1
     codes: Ints = np.where(c < 0, -1, (c * base + s) * base + e)
     return codes
 
 
-def _steps(family: Family, metrics: Measured, precision: float, levels: int) -> tuple[list[int], list[int], list[int]]:
+def _steps(family: Family, metrics: Measured, precision: float, levels: int) -> tuple[Ints, Ints, Ints]:
     """Return the step of C, S and H of each row; -1 where there is no window."""
     known = np.isfinite(metrics.coherence)
 
@@ -54,7 +55,7 @@ def _steps(family: Family, metrics: Measured, precision: float, levels: int) -> 
             scaled = value * 10.0**precision
             whole = np.floor(scaled)
             step = whole + (scaled - whole >= 0.5)
-        return np.where(known, step, -1.0).astype(np.int64).tolist()
+        return np.where(known, step, -1.0).astype(np.int64)
 
     return steps(metrics.coherence), steps(metrics.stability), steps(metrics.entropy)
 

@@ -11,6 +11,7 @@ from hotbandd.core.candles import DAY_MS, MINUTE_MS, Floats, Ints
 from hotbandd.core.documents import SpanSummary
 from hotbandd.core.sessions import Calendar
 from kernels import performance
+from kernels.performance import Performance
 
 SPANS: Final = (14, 30, 60)
 JUDGED_SPAN: Final = 30
@@ -54,12 +55,37 @@ def coverage(instrument: str, t: Ints, end_ms: int, spans: Sequence[int], calend
     return dict(zip(spans, shares.tolist(), strict=True))
 
 
-def figures(ret: Floats, entry_ms: Ints, exit_ms: Ints, end_ms: int, covered: Mapping[int, float]) -> Figures:
-    """Sum each span's trades up; columns as in ``kernels.backtest.Trades``, ``covered`` as from ``coverage``."""
+class Summed:
+    """The last summary of each span: between most slots no trade comes, goes or changes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[tuple[bytes, ...], Performance]] = {}
+
+    def summary(self, ret: Floats, entry_ms: Ints, exit_ms: Ints, days: int) -> Performance:
+        """Return what ``performance.summary`` does."""
+        told = ret.tobytes(), entry_ms.tobytes(), exit_ms.tobytes()
+        if days not in self._kept or self._kept[days][0] != told:
+            self._kept[days] = told, performance.summary(ret, entry_ms, exit_ms, days * DAY_MS)
+        return self._kept[days][1]
+
+
+def figures(
+    ret: Floats,
+    entry_ms: Ints,
+    exit_ms: Ints,
+    end_ms: int,
+    covered: Mapping[int, float],
+    summed: Summed | None = None,
+) -> Figures:
+    """Sum each span's trades up; columns as in ``kernels.backtest.Trades``, ``covered`` as from ``coverage``.
+
+    ``summed`` spares runs that follow each other what has not changed.
+    """
+    summed = summed or Summed()
     spans = {}
     for days in sorted(covered):
-        first = int(np.searchsorted(entry_ms, start_of(end_ms, days)))
-        found = performance.summary(ret[first:], entry_ms[first:], exit_ms[first:], days * DAY_MS)
+        inside = slice(int(np.searchsorted(entry_ms, start_of(end_ms, days))), None)
+        found = summed.summary(ret[inside], entry_ms[inside], exit_ms[inside], days)
         spans[str(days)] = SpanSummary(**found._asdict(), coverage=covered[days])
     counts = [span.trades for span in spans.values()]
     return Figures(

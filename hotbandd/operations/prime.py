@@ -122,5 +122,5 @@ def signals_of(candles: Candles, since: int, measure: Measure) -> list[Signal]:
     manifold.measure_series(series, measure.family)
     start = int(candles.t.searchsorted(since - MINUTE_MS, side="right"))
     return manifold_documents.signals(
-        manifold_documents.rows_of(series, start, measure.family, measure.form), measure.family
+        manifold_documents.rows_of(series, start, measure.family, measure.form, textured=False), measure.family
     )

@@ -95,7 +95,7 @@ class Store(Protocol):
         ...
 
     async def put_manifold_history(self, lease: Lease, instrument: str, points: Sequence[ManifoldPoint]) -> Outcome:
-        """Write history points again (at start), idempotently."""
+        """Write history points, ascending and idempotently, and trim to a day before the newest of them."""
         ...
 
     async def manifold(self, instrument: str) -> Manifold | None:

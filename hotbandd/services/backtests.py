@@ -18,6 +18,10 @@ from hotbandd.services.market import Market
 class Backtests:
     """Runs that can be carried on are, here, within a fraction of a millisecond; any other is a task of the pool."""
 
+    def here(self, setup: Setup, params: Params) -> bool:
+        """Tell whether a run takes no worker, so that there is nothing to wait for side by side."""
+        return rolling.carries(setup, params)
+
     def __init__(self, market: Market, calendar: Calendar, compute: Compute) -> None:
         self._market = market
         self._calendar = calendar

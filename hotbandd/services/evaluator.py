@@ -153,7 +153,10 @@ class Evaluator:
 
         async with anyio.create_task_group() as group:
             for pair in self._market.pairs:
-                group.start_soon(one, pair)
+                if self.backtests.here(self.rules.setup, self.rules.params[pair]):
+                    await one(pair)
+                else:
+                    group.start_soon(one, pair)
         await self._publish(lease, slot, {pair: found[pair] for pair in self._market.pairs})
 
     async def _evaluate_one(self, lease: Lease, pair: str, slot: int) -> Evaluated:

@@ -29,7 +29,10 @@ LONG_CANDLES = 20_000  # a series with more candles to measure than this is a ta
 
 @dataclass(frozen=True)
 class HydratorRules:
-    """What the hydrator needs of the settings; times in seconds."""
+    """What the hydrator needs of the settings; times in seconds.
+
+    ``for_readers``: publish manifolds with their texture, signals and candles too, and not only what decisions read.
+    """
 
     interval_sec: float
     lag_sec: float
@@ -37,6 +40,7 @@ class HydratorRules:
     family: manifold.Family
     form: Form
     bounds: EntryBounds
+    for_readers: bool = True
 
 
 class Hydrator:
@@ -136,7 +140,10 @@ class Hydrator:
             if series.size:
                 self._telemetry.newest_candle(pair, series.newest + MINUTE_MS)
             if series.size and series.newest > self._published.get(pair, -1):
-                await self._publish_one(lease, pair, series)
+                if self.rules.for_readers:
+                    await self._publish_one(lease, pair, series)
+                else:
+                    await self._publish_points(lease, pair, series)
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
         rules = self.rules
@@ -146,9 +153,7 @@ class Hydrator:
         if document is None:
             return
         first = self._published.get(pair)
-        since = series.newest - DAY_MS if first is None else first
-        start = int(series.candles.t.searchsorted(since, side="right"))
-        rows = manifold_documents.rows_of(series, start, rules.family, rules.form)
+        rows = manifold_documents.rows_of(series, self._unpublished(pair, series), rules.family, rules.form)
         points, signals = manifold_documents.points(rows), manifold_documents.signals(rows, rules.family)
         if first is None:
             await self._store.put_manifold_history(lease, pair, points)
@@ -157,3 +162,17 @@ class Hydrator:
         self._leadership.accept(outcome, f"the manifold of {pair}")
         self._published[pair] = series.newest
         self._telemetry.manifold(document)
+
+    async def _publish_points(self, lease: Lease, pair: str, series: Series) -> None:
+        """Publish the history alone."""
+        rules = self.rules
+        start = self._unpublished(pair, series)
+        rows = manifold_documents.rows_of(series, start, rules.family, rules.form, textured=False)
+        outcome = await self._store.put_manifold_history(lease, pair, manifold_documents.points(rows))
+        self._leadership.accept(outcome, f"the history of {pair}")
+        self._published[pair] = series.newest
+
+    def _unpublished(self, pair: str, series: Series) -> int:
+        """Return the index of the first candle that is to be published: what is new, at first a day."""
+        since = self._published.get(pair, series.newest - DAY_MS)
+        return int(series.candles.t.searchsorted(since, side="right"))

@@ -41,11 +41,15 @@ class _Backlog:
 
 
 class Intake:
-    """Fetches what is missing. A fault of one instrument is counted, and leaves the others alone."""
+    """Fetches what is missing. A fault of one instrument is counted, and leaves the others alone.
 
-    def __init__(self, context: Context, source: CandleSource, hot_days: int) -> None:
+    ``keeps``: store candles, for a start to come and for others to read.
+    """
+
+    def __init__(self, context: Context, source: CandleSource, hot_days: int, *, keeps: bool = True) -> None:
         self._market = context.market
         self._source = source
+        self._keeps = keeps
         self._store = context.store
         self._telemetry = context.telemetry
         self._calendar = context.calendar
@@ -150,7 +154,8 @@ class Intake:
             taken = checked.candles if stage else self._market.series[pair].add(checked.candles)
             if taken.size:
                 parts.append(taken)
-            backlog.unsaved = columns.merge(backlog.unsaved, taken)
+            if self._keeps:
+                backlog.unsaved = columns.merge(backlog.unsaved, taken)
         return parts
 
     async def _save(self) -> None:

@@ -91,9 +91,9 @@ class DocumentStore:
         while first <= last:
             page = await self._backend.range(key, first, last, CHUNK)
             yield members.decode(page)
-            await checkpoint()
             if len(page) < CHUNK:
                 return
+            await checkpoint()
             first = int(page[-1][1]) + 1
 
     async def _rows(self, key: str, members: Members[T], first: int, last: int) -> list[T]:
@@ -115,15 +115,17 @@ class DocumentStore:
         return await self._backend.publish(publications.manifold(lease, newest, self._expiries))
 
     async def put_manifold_history(self, lease: Lease, instrument: str, points: Sequence[ManifoldPoint]) -> Outcome:
-        """Write history points again (at start), idempotently."""
-        return await self._publish_parts(lease, publications.history(instrument, points))
+        """Write history points, idempotently, and trim to a day before the newest of them."""
+        written = publications.history(instrument, points)
+        return await self._publish_parts(lease, chain(written, publications.history_trim(instrument, points)))
 
     async def _publish_parts(self, lease: Lease, commands: Iterator[Command]) -> Outcome:
         """Apply idempotent commands in parts, each only while the lease is held."""
         while part := tuple(islice(commands, PART)):
             if await self._backend.publish(Publication(lease, part)) is Outcome.FENCED:
                 return Outcome.FENCED
-            await checkpoint()
+            if len(part) == PART:
+                await checkpoint()
         return Outcome.PUBLISHED
 
     async def manifold(self, instrument: str) -> Manifold | None:

@@ -47,6 +47,12 @@ def history(instrument: str, points: Sequence[ManifoldPoint]) -> Iterator[Comman
     return (PutMember(key, encode(point), point.ts) for point in points)
 
 
+def history_trim(instrument: str, points: Sequence[ManifoldPoint]) -> Iterator[Command]:
+    """Keep a day of history before the newest of some points."""
+    if points:
+        yield Trim(keys.manifold_history(instrument), points[-1].ts - keys.MANIFOLD_HISTORY_MS)
+
+
 def signals(instrument: str, written: Sequence[Signal], expiries: Expiries) -> Iterator[Command]:
     """Write signals and list them."""
     index = keys.signal_index(instrument)
