@@ -110,6 +110,7 @@ def evaluator(settings: Settings) -> EvaluatorRules:
     return EvaluatorRules(
         interval_sec=settings.eval_interval_sec,
         lag_sec=settings.decision_lag_sec,
+        hot_days=settings.candle_hot_days,
         gate=gates.GateRules(
             req_consec=settings.req_consec,
             cooldown_sec=settings.cooldown_sec,

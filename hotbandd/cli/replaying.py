@@ -20,37 +20,33 @@ from hotbandd.adapters.replay import ReplaySource
 from hotbandd.adapters.store.memory import MemoryStore
 from hotbandd.cli import common
 from hotbandd.errors import UsageError
+from hotbandd.ports import Clock
 from hotbandd.services.hydrator import Hydrator
 from hotbandd.services.loop import Due, Loop, LoopRunner
 from hotbandd.settings import Settings, load, read_environment
 
 PAIRS, SOURCE = "HOTBAND_PAIRS", "HOTBAND_SOURCE"
-AHEAD_MS = 5000  # how long before a decision its candles are taken in
+AHEAD_MS = 6 * 3_600_000  # taken in at once: decisions see no candle that closes after them
 
 
-class BeforeDecisions:
-    """The hydrator, woken before each decision: nobody reads in between."""
+class Ahead:
+    """A clock that shows what another one will, some hours on."""
 
-    name = Hydrator.name
-    rank = Hydrator.rank
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
-    def __init__(self, hydrator: Hydrator, decisions: tuple[Loop, ...]) -> None:
-        self._hydrator = hydrator
-        self._decisions = decisions
-        self.deadline_sec = hydrator.deadline_sec
+    @property
+    def speed(self) -> float:
+        """Seconds of this clock per real second."""
+        return self._clock.speed
 
-    def first_after(self, now_ms: int) -> int:
-        """Return the moment after which the first step is due: at once."""
-        return now_ms - 1
+    def now(self) -> int:
+        """Return the moment some hours on, UTC epoch ms."""
+        return self._clock.now() + AHEAD_MS
 
-    def next_due(self, now_ms: int) -> Due:
-        """Return the step before the next decision."""
-        wake = min(loop.next_due(now_ms + AHEAD_MS).wake for loop in self._decisions) - AHEAD_MS
-        return Due(wake, wake)
-
-    async def step(self, due: Due) -> None:
-        """Take in what has closed, and measure it."""
-        await self._hydrator.step(due)
+    async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
+        """Wait until this clock shows a moment."""
+        await self._clock.sleep_until(moment_ms - AHEAD_MS, rank=rank)
 
 
 @dataclass(frozen=True)
@@ -64,18 +60,16 @@ class Replay:
 
     async def run(self, until: int, moved: Callable[[int], None] = lambda _: None) -> None:
         """Run the loops up to a moment."""
-        desk, context = self.desk, self.desk.context
-        runner = LoopRunner(self.clock, context.telemetry, desk.health, context.leadership)
-        decisions: tuple[Loop, ...] = (desk.evaluator, desk.allocator)
+        desk, context, ahead = self.desk, self.desk.context, Ahead(self.clock)
 
-        async def member(loop: Loop) -> None:
+        async def member(loop: Loop, clock: Clock) -> None:
             async with self.clock.member():
-                await runner.run(loop)
+                await LoopRunner(clock, context.telemetry, desk.health, context.leadership).run(loop)
 
-        await desk.hydrator.step(Due(self.clock.now(), self.clock.now()))  # decisions wait for the history
+        await desk.hydrator.step(Due(ahead.now(), ahead.now()))  # decisions wait for the history
         async with anyio.create_task_group() as group:
-            for loop in (BeforeDecisions(desk.hydrator, decisions), *decisions):
-                group.start_soon(member, loop)
+            for loop in desk.loops:
+                group.start_soon(member, loop, ahead if loop is desk.hydrator else self.clock)
             await self.clock.run(until, moved)
             await anyio.wait_all_tasks_blocked()
             group.cancel_scope.cancel()
@@ -83,11 +77,11 @@ class Replay:
 
 @asynccontextmanager
 async def opened(
-    candles: Path, first: int, last: int, env_file: Path | None, *, pace: float = inf, for_readers: bool = False
+    candles: Path, first: int, last: int, env_file: Path | None, *, pace: float = inf
 ) -> AsyncIterator[Replay]:
     """Set a replay of a folder's candles up, from a first moment; ``last`` bounds what it may be run to.
 
-    ``for_readers``: publish manifolds too, and not only what decisions read. Raises UsageError for days that the candles do not reach.
+    Its hydrator publishes only what decisions read. Raises UsageError for days that the candles do not reach.
     """
     source = ReplaySource(candles)
     settings = await _settings(candles, source, env_file)
@@ -97,7 +91,7 @@ async def opened(
     store = MemoryStore(parts.ages(settings), clock.now)
     outside = daemon.Outside(store, source, InlineCompute(), clock, metrics.telemetry(clock.now))
     await store.init_kill_switch(engaged=False)
-    desk = daemon.desk(settings, outside, for_readers=for_readers)
+    desk = _reading_ahead(daemon.desk(settings, outside, for_readers=False), clock)
     lease = await store.acquire_lease("replay", 2**53)
     if lease is None:
         raise UsageError("The replay's own store is led by somebody else.")
@@ -108,6 +102,13 @@ async def opened(
     finally:
         await store.aclose()
         await source.aclose()
+
+
+def _reading_ahead(desk: daemon.Desk, clock: Clock) -> daemon.Desk:
+    """Have the hydrator take hours of candles in at once."""
+    rules = replace(desk.hydrator.rules, interval_sec=AHEAD_MS / 1000)
+    context = replace(desk.context, clock=Ahead(clock))
+    return replace(desk, hydrator=Hydrator(context, desk.hydrator.intake, rules))
 
 
 async def _settings(candles: Path, source: ReplaySource, env_file: Path | None) -> Settings:

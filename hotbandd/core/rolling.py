@@ -38,12 +38,12 @@ class Rolling:
         self._kept: object = None
         self._summed = spans.Summed()
 
-    def figures(self, series: Series, moment_ms: int, setup: Setup, params: Params) -> Figures:
-        """Return the figures of the run over the candles closed by a moment, at least one.
+    def figures(self, series: Series, moment_ms: int, setup: Setup, params: Params, since_ms: int = 0) -> Figures:
+        """Return the figures of the run over the candles that opened since one moment and have closed by another.
 
         Raises ValueError where there is none, or such runs cannot be carried on.
         """
-        candles, metrics = series.until(moment_ms)
+        candles, metrics = series.until(moment_ms, since_ms)
         back = strategy.memory(params)
         if back is None or not candles.size:
             raise ValueError("this run cannot be carried on")

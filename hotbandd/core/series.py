@@ -95,12 +95,16 @@ class Series:
 
     def closed_by(self, moment_ms: int) -> int:
         """Return how many candles have closed by a moment."""
-        return int(np.searchsorted(self.candles.t, moment_ms - MINUTE_MS, side="right"))
+        return int(np.searchsorted(self._columns[0][self._start : self._stop], moment_ms - MINUTE_MS, side="right"))
 
-    def until(self, moment_ms: int) -> tuple[Candles, MetricColumns]:
-        """Return the candles closed by a moment, and their metrics, as views; one that is not measured yet has not arrived."""
-        upto = slice(0, min(self.closed_by(moment_ms), self.measured))
-        return self.candles.take(upto), self.metrics.take(upto)
+    def until(self, moment_ms: int, since_ms: int = 0) -> tuple[Candles, MetricColumns]:
+        """Return the candles closed by a moment, and their metrics, as views; one that is not measured yet has not arrived.
+
+        ``since_ms``: leave those out that opened before.
+        """
+        first = int(np.searchsorted(self._columns[0][self._start : self._stop], since_ms)) if since_ms else 0
+        seen = slice(first, min(self.closed_by(moment_ms), self.measured))
+        return self.candles.take(seen), self.metrics.take(seen)
 
     def recent(self, moment_ms: int, minutes: int) -> tuple[Ints, MetricColumns]:
         """Return the stamps (closes) in (moment − minutes, moment] with their metrics, those without a window left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from anyio.lowlevel import checkpoint
 
 from hotbandd.core import backtest, rolling
+from hotbandd.core.candles import DAY_MS
 from hotbandd.core.documents import Params
 from hotbandd.core.rolling import Rolling
 from hotbandd.core.sessions import Calendar
@@ -18,24 +19,29 @@ from hotbandd.services.market import Market
 class Backtests:
     """Runs that can be carried on are, here, within a fraction of a millisecond; any other is a task of the pool."""
 
-    def here(self, setup: Setup, params: Params) -> bool:
-        """Tell whether a run takes no worker, so that there is nothing to wait for side by side."""
-        return rolling.carries(setup, params)
-
-    def __init__(self, market: Market, calendar: Calendar, compute: Compute) -> None:
+    def __init__(self, market: Market, calendar: Calendar, compute: Compute, hot_days: int) -> None:
+        self._hot_ms = hot_days * DAY_MS
         self._market = market
         self._calendar = calendar
         self._compute = compute
         self._rolling = {pair: Rolling(pair, calendar) for pair in market.pairs}
 
+    def here(self, setup: Setup, params: Params) -> bool:
+        """Tell whether a run takes no worker, so that there is nothing to wait for side by side."""
+        return rolling.carries(setup, params)
+
     async def figures(self, pair: str, slot: int, setup: Setup, params: Params) -> Figures:
-        """Return the figures of the run over the candles closed by a slot. Raises InputError without candles, and what the run raises."""
+        """Return the figures of the run over the hot days' candles closed by a slot, however many more are held in memory.
+
+        Raises InputError without candles, and what the run raises.
+        """
         await checkpoint()
         series = self._market.series[pair]
-        candles, metrics = series.until(slot)
+        since = slot - self._hot_ms
+        candles, metrics = series.until(slot, since)
         if not candles.size:
             raise InputError(f"There are no candles of {pair}.")
         if rolling.carries(setup, params):
-            return self._rolling[pair].figures(series, slot, setup, params)
+            return self._rolling[pair].figures(series, slot, setup, params, since)
         request = backtest.request_of(pair, candles, metrics, self._calendar, setup, params)
         return (await self._compute.run(backtest.evaluate, request)).figures

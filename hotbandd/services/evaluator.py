@@ -41,6 +41,7 @@ class EvaluatorRules:
 
     interval_sec: int
     lag_sec: float
+    hot_days: int
     gate: gates.GateRules
     floors: floors.EnvFloors
     adaptive_share: float
@@ -83,7 +84,7 @@ class Evaluator:
         self.rules = rules
         self._market = context.market
         self._store = context.store
-        self.backtests = Backtests(context.market, context.calendar, context.compute)
+        self.backtests = Backtests(context.market, context.calendar, context.compute, rules.hot_days)
         self._clock = context.clock
         self._leadership = context.leadership
         self._telemetry = context.telemetry

@@ -169,7 +169,7 @@ class ScriptedBacktests(Backtests):
 
     def __init__(self, desk: daemon.Desk, outcome: Callable[[str, int], SpanSummary]) -> None:
         context = desk.context
-        super().__init__(context.market, context.calendar, context.compute)
+        super().__init__(context.market, context.calendar, context.compute, hot_days=95)
         self.outcome = outcome
         self.asked: list[tuple[str, int]] = []
 
