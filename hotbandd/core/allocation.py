@@ -76,7 +76,7 @@ class Situation:
     """What one slot of the allocator knows.
 
     ``blob`` with its ``fault``, None where it can be used; ``previous`` weights as published and last ``status``, None where there is none;
-    ``candidates``: one per instrument with a fresh manifold, whatever its gate; ``pairs``: HOTBAND_PAIRS; ``kill_switch``: whether it is
+    ``candidates``: at least those with an open gate and a fresh manifold; ``pairs``: HOTBAND_PAIRS; ``kill_switch``: whether it is
     engaged, as it is too where it is missing or unreadable.
     """
 

@@ -77,7 +77,7 @@ class Allocator:
             pairs=rules.pairs,
             blob=blob,
             fault=fault,
-            candidates=await self._candidates(due.moment) if fault is None else [],
+            candidates=[] if blob is None or fault is not None else await self._candidates(due.moment, blob),
             previous=previous,
             status=status,
             kill_switch=engaged,
@@ -106,11 +106,11 @@ class Allocator:
             self._highest_epoch = max(self._highest_epoch, blob.epoch)
         return blob, fault
 
-    async def _candidates(self, slot: int) -> list[allocation.Candidate]:
-        """Average each instrument's metrics up to a slot, as they are published."""
+    async def _candidates(self, slot: int, blob: GatesBlob) -> list[allocation.Candidate]:
+        """Average the metrics of each instrument whose gate is open up to a slot, as they are published."""
         window = self.rules.score_window_min
         found = []
-        for pair in self.rules.pairs:
+        for pair in [pair for pair in self.rules.pairs if blob.gates.get(pair)]:
             points = await self._store.manifold_history(pair, slot - window * MINUTE_MS, slot)
             newest = points[-1].ts if points else None
             found.append(allocation.candidate(pair, points, newest, slot, window))
