@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
+RIVALS := $(VENV)/.rivals
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .PHONY: demo test check bench clean
@@ -22,6 +23,10 @@ $(DEVELOPMENT): $(RUNTIME)
 	@$(INSTALL) '.[dev]'
 	@touch $@
 
+$(RIVALS): $(DEVELOPMENT)
+	@$(INSTALL) '.[dev,rivals]'
+	@touch $@
+
 demo: $(RUNTIME)
 	$(BIN)/hotbandd demo
 
@@ -34,10 +39,11 @@ check: $(DEVELOPMENT)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEVELOPMENT)
+bench: $(RIVALS)
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.pool
 	$(BIN)/python -m benchmarks.backtest
+	$(BIN)/python -m benchmarks.evaluator
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,7 +15,7 @@ import anyio
 import numpy as np
 
 from hotbandd import daemon, parts
-from hotbandd.adapters import metrics
+from hotbandd.adapters import log, metrics
 from hotbandd.adapters.clock import VirtualClock
 from hotbandd.adapters.compute import InlineCompute
 from hotbandd.adapters.embedded_valkey import embedded
@@ -137,6 +137,7 @@ def main() -> None:
     """Print the figures, as a table or as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    log.configure("warning", "console", interactive=False, secrets=())
     found: dict[str, Any] = anyio.run(measure, backend_options={"use_uvloop": True})
     if parser.parse_args().json:
         print(json.dumps(found))
