@@ -64,8 +64,8 @@ def demo(
 @app.command()
 def replay(
     candles: Annotated[Path, typer.Option("--candles", help="Folder with a candle file per instrument.")],
-    start: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD (UTC).")],
-    end: Annotated[str, typer.Option("--to", help="Day after the last, YYYY-MM-DD (UTC).")],
+    start: Annotated[str, typer.Option("--from", help="First day, or a time in ISO form (UTC).")],
+    end: Annotated[str, typer.Option("--to", help="Day after the last, or a time (UTC).")],
     speed: Annotated[str, typer.Option(help="Seconds per second, or max.")] = "max",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON line per published blob and weights document.")

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from hotbandd.errors import HotbandError, StoreUnreachableError
+from hotbandd.errors import HotbandError, StoreUnreachableError, UsageError
 from hotbandd.ports import Server, SignalArchive, Store
 from hotbandd.settings import Loaded, Settings, read_settings
 
@@ -95,6 +96,22 @@ async def server(chosen: Settings) -> AsyncIterator[tuple[Store, Server, SignalA
 def wall_ms() -> int:
     """Return the moment by the real clock, UTC epoch ms."""
     return time.time_ns() // 1_000_000
+
+
+def moment(text: str, option: str) -> int:
+    """Parse a day, or a time such as 2018-03-05T12:30, both UTC unless an offset says otherwise, into UTC epoch ms. Raises UsageError."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{option} must be a day such as 2018-03-05, or a time such as 2018-03-05T12:30 (UTC), not {text!r}."
+        ) from None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def moment_text(moment_ms: int) -> str:
+    """Return a moment as people write it, UTC."""
+    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def console() -> Console:

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 
@@ -25,9 +24,9 @@ from hotbandd.errors import UsageError
 
 def replay(candles: Path, start: str, end: str, *, speed: str, as_json: bool, env_file: Path | None) -> None:
     """Replay candles, and print what is published: JSON lines for programs, a summary for people."""
-    first, last = _day(start, "--from"), _day(end, "--to")
+    first, last = common.moment(start, "--from"), common.moment(end, "--to")
     if last <= first:
-        raise UsageError("--to must be a later day than --from; it is the day after the last.")
+        raise UsageError("--to must be later than --from; as a day, it is the day after the last.")
     pace = _pace(speed)
     common.run(lambda: _replay(candles, first, last, pace, as_json, env_file))
 
@@ -101,14 +100,7 @@ def _progress(first: int, last: int) -> Iterator[Callable[[int], None]]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("replay", total=last - first)
-        yield lambda moment: bar.update(task, completed=moment - first, description=replaying.text(moment))
-
-
-def _day(text: str, option: str) -> int:
-    try:
-        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
-        raise UsageError(f"{option} must be a day such as 2018-03-05, not {text!r}.") from None
+        yield lambda moment: bar.update(task, completed=moment - first, description=common.moment_text(moment))
 
 
 def _pace(text: str) -> float:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 
@@ -131,9 +130,6 @@ async def _covered(source: ReplaySource, pairs: tuple[str, ...], first: int, las
     bounds = {pair: await source.bounds(pair) for pair in pairs}
     if all(last <= start or first >= end for start, end in bounds.values()):
         earliest, latest = min(start for start, _ in bounds.values()), max(end for _, end in bounds.values())
-        raise UsageError(f"The candles reach from {text(earliest)} to {text(latest)}; choose days within.")
-
-
-def text(moment: int) -> str:
-    """Return a moment as people write it, UTC."""
-    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+        raise UsageError(
+            f"The candles reach from {common.moment_text(earliest)} to {common.moment_text(latest)}; choose a time within."
+        )
