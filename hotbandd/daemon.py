@@ -104,8 +104,8 @@ class Desk:
         self.allocator.rules = parts.allocator(settings)
 
 
-def desk(settings: Settings, outside: Outside, *, for_readers: bool = True) -> Desk:
-    """Build the loops; without readers, they publish only what they read themselves. Raises SettingsError."""
+def desk(settings: Settings, outside: Outside) -> Desk:
+    """Build the loops. Raises SettingsError."""
     context = Context(
         market=Market(settings.pairs, settings.candle_gran),
         store=outside.store,
@@ -115,13 +115,12 @@ def desk(settings: Settings, outside: Outside, *, for_readers: bool = True) -> D
         calendar=parts.calendar(settings),
         leadership=Leadership(),
     )
-    intake = Intake(context, outside.source, settings.candle_hot_days, keeps=for_readers)
-    hydrator = replace(parts.hydrator(settings, outside.source.name), for_readers=for_readers)
+    intake = Intake(context, outside.source, settings.candle_hot_days)
     evaluator = Evaluator(context, parts.evaluator(settings))
     return Desk(
         context=context,
         health=Health(),
-        hydrator=Hydrator(context, intake, hydrator),
+        hydrator=Hydrator(context, intake, parts.hydrator(settings, outside.source.name)),
         evaluator=evaluator,
         allocator=Allocator(context, parts.allocator(settings), first=evaluator.finished),
     )

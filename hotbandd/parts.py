@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from math import nan
 
 from hotbandd.core import gates, sessions
 from hotbandd.core.allocation import AllocationRules
 from hotbandd.core.documents import Params
 from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.explanation import Rulebook
 from hotbandd.core.floors import EnvFloors
-from hotbandd.core.manifold_documents import Form
+from hotbandd.core.manifold_documents import Bounds, Form
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.setup import Setup
 from hotbandd.core.strategy import BUILT_IN
@@ -136,6 +138,13 @@ def evaluator(settings: Settings) -> EvaluatorRules:
         lookback_min=settings.session_pattern_lookback_min,
         min_occurrences=settings.session_pattern_min_occurrences,
     )
+
+
+def rulebook(settings: Settings, numbers: Bounds | None = None) -> Rulebook:
+    """Return what a gate is explained by; ``numbers``: the entry bounds in force, where percentiles are known."""
+    rules, specs = evaluator(settings), bounds(settings)
+    known = numbers or Bounds(*(nan if isinstance(spec, str) else spec for spec in specs.all))
+    return Rulebook(rules.gate, rules.interval_sec, rules.floors, rules.adaptive_share, specs, known)
 
 
 def allocator(settings: Settings) -> AllocatorRules:

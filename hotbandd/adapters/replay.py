@@ -1,4 +1,4 @@
-"""Replay: recorded candles from a directory of files, one or more per instrument."""
+"""Recorded candles: held in memory, or read from a directory of files, one or more per instrument."""
 
 from __future__ import annotations
 
@@ -20,7 +20,49 @@ PAGE_MS = 3 * DAY_MS
 _FILE = re.compile(r"([A-Z0-9]{2,12}_[A-Z0-9]{2,12})(?![A-Z0-9]).*\.(?:csv|json|jsonl)(?:\.gz)?")
 
 
-class ReplaySource:
+class HeldSource:
+    """Candles that are held already. Raises RefusedError for an instrument that has none."""
+
+    name = "held"
+
+    def __init__(self, held: Mapping[str, Candles]) -> None:
+        self._held = dict(held)
+
+    async def whole(self, instrument: str) -> Candles:
+        """Return all candles of an instrument."""
+        if instrument not in self._held:
+            raise RefusedError(f"There are no candles of {instrument}.")
+        return self._held[instrument]
+
+    async def bounds(self, instrument: str) -> tuple[int, int]:
+        """Return the open of the first candle and the close of the last. Raises CandleInputError where there is none."""
+        candles = await self.whole(instrument)
+        if not candles.size:
+            raise CandleInputError(f"There is no usable candle of {instrument}.")
+        return int(candles.t[0]), int(candles.t[-1]) + MINUTE_MS
+
+    async def fetch(self, instrument: str, start_ms: int, end_ms: int) -> AsyncIterator[Page]:
+        """Iterate over pages of the candles that open at or after the start and close by the end."""
+        candles = (await self.whole(instrument)).between(start_ms, end_ms).closed_by(end_ms)
+        refused = self._refusals(instrument)
+        if refused and not candles.size:
+            yield Page(candles, refused)
+        while candles.size:
+            size = int(np.searchsorted(candles.t, int(candles.t[0]) + PAGE_MS))
+            yield Page(candles.take(slice(0, size)), refused)
+            candles, refused = candles.take(slice(size, None)), {}
+
+    def _refusals(self, instrument: str) -> Mapping[str, int]:
+        """Return what was refused of an instrument and not told yet."""
+        del instrument
+        return {}
+
+    async def aclose(self) -> None:
+        """Forget what is held."""
+        self._held.clear()
+
+
+class ReplaySource(HeldSource):
     """Candles of the files ``{INST}*.csv``, ``.json`` and ``.jsonl``, plain or ``.gz``, in one directory.
 
     An instrument's files are read at its first use, once, in a worker thread. What was refused while reading is
@@ -31,8 +73,8 @@ class ReplaySource:
     name = "replay"
 
     def __init__(self, directory: Path) -> None:
+        super().__init__({})
         self._directory = directory
-        self._loaded: dict[str, Candles] = {}
         self._refused: dict[str, Mapping[str, int]] = {}
         self._loading = anyio.Lock()
 
@@ -42,37 +84,14 @@ class ReplaySource:
 
     async def whole(self, instrument: str) -> Candles:
         """Return all candles of an instrument."""
-        return await self._candles(instrument)
-
-    async def bounds(self, instrument: str) -> tuple[int, int]:
-        """Return the open of the first candle and the close of the last."""
-        candles = await self._candles(instrument)
-        if not candles.size:
-            raise CandleInputError(f"The files of {instrument} in {self._directory} hold no usable candle.")
-        return int(candles.t[0]), int(candles.t[-1]) + MINUTE_MS
-
-    async def fetch(self, instrument: str, start_ms: int, end_ms: int) -> AsyncIterator[Page]:
-        """Iterate over pages of the candles that open at or after the start and close by the end."""
-        candles = (await self._candles(instrument)).between(start_ms, end_ms).closed_by(end_ms)
-        refused = self._refused.pop(instrument, {})
-        if refused and not candles.size:
-            yield Page(candles, refused)
-        while candles.size:
-            page_end = int(candles.t[0]) + PAGE_MS
-            size = int(np.searchsorted(candles.t, page_end))
-            yield Page(candles.take(slice(0, size)), refused)
-            candles, refused = candles.take(slice(size, None)), {}
-
-    async def aclose(self) -> None:
-        """Forget what was read."""
-        self._loaded.clear()
-
-    async def _candles(self, instrument: str) -> Candles:
         async with self._loading:
-            if instrument not in self._loaded:
+            if instrument not in self._held:
                 loaded = await anyio.to_thread.run_sync(_load, self._directory, instrument)
-                self._loaded[instrument], self._refused[instrument] = loaded
-            return self._loaded[instrument]
+                self._held[instrument], self._refused[instrument] = loaded
+            return self._held[instrument]
+
+    def _refusals(self, instrument: str) -> Mapping[str, int]:
+        return self._refused.pop(instrument, {})
 
 
 def _files(directory: Path) -> dict[str, list[Path]]:

@@ -185,13 +185,15 @@ def kill_release(env_file: EnvFile = None) -> None:
 @app.command()
 def explain(
     instrument: Annotated[str, typer.Argument(help="For example EUR_USD.")],
+    at: Annotated[str | None, typer.Option(help="A time in ISO form (UTC): replay the candles up to it.")] = None,
+    candles: Annotated[Path | None, typer.Option(help="Folder of candle files, instead of Valkey.")] = None,
     as_json: Json = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Say why a gate is open or shut, and what has to happen for it to flip."""
+    """Say why a gate is open or shut, now or at another time, and what has to happen for it to flip."""
     from hotbandd.cli import explain as command
 
-    command.explain_command(instrument, env_file, as_json=as_json)
+    command.explain_command(instrument, at, candles, env_file, as_json=as_json)
 
 
 @app.command()

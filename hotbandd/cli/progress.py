@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rich.progress
 import structlog
 from rich.console import Console
 
+from hotbandd.cli import common
 from hotbandd.operations.progress import Progress
 
 log = structlog.get_logger()
@@ -74,3 +75,17 @@ def shown() -> Iterator[Progress]:
     )
     with rich.progress.Progress(*columns, console=console, transient=True) as bars:
         yield _Bar(bars)
+
+
+@contextmanager
+def moments(name: str, first: int, last: int) -> Iterator[Callable[[int], None]]:
+    """Show a clock that runs between two moments, UTC epoch ms, as a bar on a terminal, and nothing elsewhere; yield what moves it."""
+    columns = (
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with rich.progress.Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(name, total=last - first)
+        yield lambda moment: bar.update(task, completed=moment - first, description=common.moment_text(moment))

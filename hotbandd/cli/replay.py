@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from math import inf
 from pathlib import Path
 
 import anyio
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from hotbandd.adapters.replay import ReplaySource
 from hotbandd.adapters.store.keys import GATES_CHANNEL, WEIGHTS_CHANNEL
-from hotbandd.cli import common, replaying
+from hotbandd.cli import common, progress, replaying
 from hotbandd.core.documents import GatesBlob, Weights
 from hotbandd.errors import UsageError
 
@@ -32,10 +30,13 @@ def replay(candles: Path, start: str, end: str, *, speed: str, as_json: bool, en
 
 
 async def _replay(candles: Path, first: int, last: int, pace: float, as_json: bool, env_file: Path | None) -> None:
-    async with replaying.opened(candles, first, last, env_file, pace=pace) as opened:
+    source = ReplaySource(candles)
+    settings = await replaying.settings_of(candles, source, env_file)
+    await replaying.covered(source, settings.pairs, first, last)
+    async with replaying.opened(source, settings, first, pace=pace) as opened:
         seen = _Seen(opened.settings.pairs, as_json=as_json)
         began = time.monotonic()
-        with _progress(first, last) as moved:
+        with progress.moments("replay", first, last) as moved:
             async with (
                 opened.store.subscribe([GATES_CHANNEL, WEIGHTS_CHANNEL]) as messages,
                 anyio.create_task_group() as group,
@@ -91,16 +92,6 @@ class _Seen:
         for reason, count in self._reasons.most_common():
             reasons.add_row(reason, str(count), str(self._closed[reason]))
         console.print(gates, reasons)
-
-
-@contextmanager
-def _progress(first: int, last: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, nothing elsewhere; yield what moves it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("replay", total=last - first)
-        yield lambda moment: bar.update(task, completed=moment - first, description=common.moment_text(moment))
 
 
 def _pace(text: str) -> float:

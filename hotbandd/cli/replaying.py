@@ -15,12 +15,17 @@ from hotbandd import daemon, parts
 from hotbandd.adapters import log, metrics
 from hotbandd.adapters.clock import VirtualClock
 from hotbandd.adapters.compute import InlineCompute
-from hotbandd.adapters.replay import ReplaySource
+from hotbandd.adapters.replay import HeldSource, ReplaySource
 from hotbandd.adapters.store.memory import MemoryStore
 from hotbandd.cli import common
+from hotbandd.core import manifold_documents
+from hotbandd.core.documents import Manifold
+from hotbandd.core.manifold_documents import Bounds, Origin
+from hotbandd.core.series import Series
 from hotbandd.errors import UsageError
-from hotbandd.ports import Clock
+from hotbandd.ports import CandleSource, Clock
 from hotbandd.services.hydrator import Hydrator
+from hotbandd.services.intake import Intake
 from hotbandd.services.loop import Due, Loop, LoopRunner
 from hotbandd.settings import Settings, load, read_environment
 
@@ -73,24 +78,27 @@ class Replay:
             await anyio.wait_all_tasks_blocked()
             group.cancel_scope.cancel()
 
+    def manifold(self, pair: str, moment: int) -> tuple[Manifold | None, Bounds]:
+        """Return the manifold of the newest candle closed by a moment, and the entry bounds in force at it."""
+        rules = self.desk.hydrator.rules
+        candles, metrics = self.desk.context.market.series[pair].until(moment)
+        series = Series()
+        series.add(candles)
+        series.fill(metrics)
+        bounds = rules.bounds.at_newest(candles.t, metrics)
+        origin = Origin(rules.source, 0, moment)
+        return manifold_documents.document(series, pair, rules.family, bounds, rules.form, origin), bounds
+
 
 @asynccontextmanager
-async def opened(
-    candles: Path, first: int, last: int, env_file: Path | None, *, pace: float = inf
-) -> AsyncIterator[Replay]:
-    """Set a replay of a folder's candles up, from a first moment; ``last`` bounds what it may be run to.
-
-    Its hydrator publishes only what decisions read. Raises UsageError for days that the candles do not reach.
-    """
-    source = ReplaySource(candles)
-    settings = await _settings(candles, source, env_file)
-    await _covered(source, settings.pairs, first, last)
+async def opened(source: CandleSource, settings: Settings, first: int, *, pace: float = inf) -> AsyncIterator[Replay]:
+    """Set a replay up, from a first moment. Its hydrator publishes only what decisions read."""
     log.configure("warning", settings.log_format, interactive=sys.stderr.isatty(), secrets=settings.secrets())
     clock = VirtualClock(first, pace=pace)
     store = MemoryStore(parts.ages(settings), clock.now)
     outside = daemon.Outside(store, source, InlineCompute(), clock, metrics.telemetry(clock.now))
     await store.init_kill_switch(engaged=False)
-    desk = _reading_ahead(daemon.desk(settings, outside, for_readers=False), clock)
+    desk = _reading_ahead(daemon.desk(settings, outside), outside, settings)
     lease = await store.acquire_lease("replay", 2**53)
     if lease is None:
         raise UsageError("The replay's own store is led by somebody else.")
@@ -103,15 +111,17 @@ async def opened(
         await source.aclose()
 
 
-def _reading_ahead(desk: daemon.Desk, clock: Clock) -> daemon.Desk:
-    """Have the hydrator take hours of candles in at once."""
-    rules = replace(desk.hydrator.rules, interval_sec=AHEAD_MS / 1000)
-    context = replace(desk.context, clock=Ahead(clock))
-    return replace(desk, hydrator=Hydrator(context, desk.hydrator.intake, rules))
+def _reading_ahead(desk: daemon.Desk, outside: daemon.Outside, settings: Settings) -> daemon.Desk:
+    """Have the hydrator take hours of candles in at once, and publish only what decisions read."""
+    context = replace(desk.context, clock=Ahead(outside.clock))
+    rules = replace(desk.hydrator.rules, interval_sec=AHEAD_MS / 1000, for_readers=False)
+    # A day more than a decision reads, since the hydrator forgets by a clock that runs ahead.
+    intake = Intake(context, outside.source, settings.candle_hot_days + 1, keeps=False)
+    return replace(desk, hydrator=Hydrator(context, intake, rules))
 
 
-async def _settings(candles: Path, source: ReplaySource, env_file: Path | None) -> Settings:
-    """Load the settings for the pairs that have files, unless HOTBAND_PAIRS names others."""
+async def settings_of(candles: Path, source: ReplaySource, env_file: Path | None) -> Settings:
+    """Load the settings for the pairs that have files, unless HOTBAND_PAIRS names others. Raises UsageError where files are missing."""
     found = await source.instruments()
     if not found:
         raise UsageError(f"There are no candle files in {candles}; name one after each instrument, as EUR_USD_M1.csv.")
@@ -125,7 +135,7 @@ async def _settings(candles: Path, source: ReplaySource, env_file: Path | None) 
     return replace(given.settings, pairs=tuple(pairs))
 
 
-async def _covered(source: ReplaySource, pairs: tuple[str, ...], first: int, last: int) -> None:
+async def covered(source: HeldSource, pairs: tuple[str, ...], first: int, last: int) -> None:
     """Read the files, and refuse days that they say nothing about."""
     bounds = {pair: await source.bounds(pair) for pair in pairs}
     if all(last <= start or first >= end for start, end in bounds.values()):

@@ -23,14 +23,18 @@ class EntryBounds:
     hazard_max: Threshold
 
     @property
+    def all(self) -> tuple[Threshold, ...]:
+        """The bounds, in the order of the metrics."""
+        return self.c_min, self.s_min, self.h_max, self.r_max, self.hazard_max
+
+    @property
     def relative(self) -> bool:
         """Whether a bound is a percentile of the instrument's own past."""
-        return any(isinstance(spec, str) for spec in (self.c_min, self.s_min, self.h_max, self.r_max, self.hazard_max))
+        return any(isinstance(spec, str) for spec in self.all)
 
     def at_newest(self, t: Ints, metrics: MetricColumns) -> Bounds:
         """Return the bounds in force at the newest candle; NaN, which nothing meets, where too little is known."""
-        specs = (self.c_min, self.s_min, self.h_max, self.r_max, self.hazard_max)
-        return Bounds(*(_newest(spec, t, values) for spec, values in zip(specs, metrics, strict=True)))
+        return Bounds(*(_newest(spec, t, values) for spec, values in zip(self.all, metrics, strict=True)))
 
 
 def _newest(spec: Threshold, t: Ints, values: Floats) -> float:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isnan
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from hotbandd.core.documents import AllocatorStatus, Floors, GatesBlob, GateState, Manifold, RollingSummary, Weights
+from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary, Weights
+from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.floors import MIN_HISTORY, EnvFloors
 from hotbandd.core.gates import GateRules, Measured, Outcome, Reason, Verdict, in_cooldown, judge
 from hotbandd.core.manifold_documents import Bounds
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.spans import JUDGED_SPAN, MIN_COVERAGE, RECENT_SPAN
+from hotbandd.core.thresholds import Threshold
 
+AT_LEAST: Final = frozenset({"coherence", "stability"})  # guards that are lower bounds
 _CODES: Final = frozenset(code.value for code in Reason)
 
 WORDS: Final[Mapping[Reason, str]] = {
@@ -37,7 +44,10 @@ Stand = Literal["passes", "dead band", "fails"]
 
 
 class Figure(Struct, frozen=True):
-    """A figure against its floor: ``enable_at`` is what a pass asks for, under ``disable_at`` it fails."""
+    """A figure against its floor: ``enable_at`` is what a pass asks for, under ``disable_at`` it fails; ``origin``: what set the floor.
+
+    ``margin``: how far the figure lies above what decides now, ``disable_at`` of an open gate, ``enable_at`` of a shut one.
+    """
 
     name: str
     value: float
@@ -46,6 +56,7 @@ class Figure(Struct, frozen=True):
     enable_at: float
     disable_at: float
     stands: Stand
+    margin: float = 0.0
 
 
 class Told(Struct, frozen=True):
@@ -56,18 +67,39 @@ class Told(Struct, frozen=True):
 
 
 class Guarded(Struct, frozen=True):
-    """The newest manifold against an entry bound."""
+    """The newest manifold against an entry bound: ``spec`` as set, ``bound`` the number, None where only the daemon knows it.
+
+    ``margin``: how far inside of the bound the value lies.
+    """
 
     name: str
     value: float
-    bound: float
+    spec: str
+    bound: float | None
+    margin: float | None
     met: bool
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """What the evaluator judges by: rules of the gate, its interval, the settings' floors and their adaptive share, entry bounds.
+
+    ``bounds`` are those of ``specs`` as numbers, NaN where a percentile is not known here.
+    """
+
+    gate: GateRules
+    interval_sec: int
+    floors: EnvFloors
+    adaptive_share: float
+    specs: EntryBounds
+    bounds: Bounds
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
     """All that decides one gate at a moment; times in UTC epoch ms, None for what is not known.
 
     ``needed``: how many more passes (of a shut gate) or fails (of an open one) in a row flip it. ``flip``: what has to happen, in sentences.
+    ``replayed_from``: where the replay began that all this comes from, None where it is what a daemon published.
     """
 
     instrument: str
@@ -93,6 +125,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     manifold_ts: int | None
     weight: float | None
     held: str | None
+    replayed_from: int | None = None
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -106,10 +139,9 @@ class Known(Struct, frozen=True, kw_only=True):
     status: AllocatorStatus | None
 
 
-def explain(
-    instrument: str, known: Known, rules: GateRules, interval_sec: int, bounds: Bounds, calendar: Calendar, now: int
-) -> Explanation:
+def explain(instrument: str, known: Known, rulebook: Rulebook, calendar: Calendar, now: int) -> Explanation:
     """Explain a gate."""
+    rules = rulebook.gate
     state = known.state or GateState()
     blob = known.blob if known.blob is not None and instrument in known.blob.gates else None
     buffer = None if blob is None else blob.bufs.get(instrument)
@@ -135,10 +167,10 @@ def explain(
         buffer=buffer,
         param_key=None if known.summary is None else known.summary.param_key,
         outcome=None if verdict is None else verdict.outcome.value,
-        figures=[] if measured is None else _figures(measured),
+        figures=[] if measured is None else _figures(measured, rulebook, state),
         reasons=[Told(code.value, WORDS[code]) for code in codes],
-        flip=_flip(state, measured, verdict, codes, needed, rules, interval_sec, now),
-        guards=[] if known.manifold is None else _guards(known.manifold, bounds),
+        flip=_flip(state, measured, verdict, codes, needed, rulebook, now),
+        guards=[] if known.manifold is None else _guards(known.manifold, rulebook),
         manifold_ts=None if known.manifold is None else known.manifold.ts,
         weight=None if known.weights is None else known.weights.weights.get(instrument, 0.0),
         held=known.status.reason if known.status is not None and known.status.held else None,
@@ -160,22 +192,30 @@ def _measured(summary: RollingSummary, buffer: float) -> Measured | None:
     )
 
 
-def _figures(measured: Measured) -> list[Figure]:
-    floors, buf = measured.floors, measured.buffer
+def _figures(measured: Measured, rulebook: Rulebook, state: GateState) -> list[Figure]:
+    floors, buf, env, share = measured.floors, measured.buffer, rulebook.floors, rulebook.adaptive_share
     rows = (
-        ("trades, 30 days", float(measured.span.trades), floors.min_trades),
-        ("calmar, 30 days", measured.span.calmar, floors.calmar_min),
-        ("pnl, 30 days", measured.span.pnl_total, floors.pnl_min),
+        ("trades, 30 days", float(measured.span.trades), floors.min_trades, env.min_trades, "EVAL_MIN_TRADES", share),
+        ("calmar, 30 days", measured.span.calmar, floors.calmar_min, env.calmar_min, "EVAL_CALMAR_MIN", share / 2),
+        ("pnl, 30 days", measured.span.pnl_total, floors.pnl_min, env.pnl_min, "EVAL_PNL_MIN", share),
     )
-    figures = [_figure(name, value, floor, _origin(floors), buf) for name, value, floor in rows]
+    figures = [
+        _figure(name, value, floor, _origin(setting, own, floor, part, floors.history), buf)
+        for name, value, floor, own, setting, part in rows
+    ]
     recent = measured.recent
     earned: Stand = "passes" if recent.pnl_total > 0.0 else "dead band"
     lost: Stand = "fails" if recent.calmar < -buf else "passes"
-    return [
-        *figures,
+    figures += [
         Figure("pnl, 14 days", recent.pnl_total, 0.0, "must be above 0", 0.0, float("-inf"), earned),
         Figure("calmar, 14 days", recent.calmar, -buf, "the buffer below 0", -buf, -buf, lost),
     ]
+    return [replace(figure, margin=_margin(figure, state)) for figure in figures]
+
+
+def _margin(figure: Figure, state: GateState) -> float:
+    threshold = figure.disable_at if state.eligible and figure.disable_at > float("-inf") else figure.enable_at
+    return figure.value - threshold
 
 
 def _figure(name: str, value: float, floor: float, origin: str, buf: float) -> Figure:
@@ -184,21 +224,31 @@ def _figure(name: str, value: float, floor: float, origin: str, buf: float) -> F
     return Figure(name, value, floor, origin, enable, disable, stands)
 
 
-def _origin(floors: Floors) -> str:
-    if floors.adaptive:
-        return f"settings, raised by the median of {floors.history} kept evaluations"
-    return f"settings ({floors.history} kept evaluations raise none)"
+def _origin(setting: str, own: float, floor: float, share: float, history: int) -> str:
+    if floor != own:
+        return f"{share:g} × the median of {history} evaluations"
+    if history < MIN_HISTORY:
+        return f"{setting} ({history} of {MIN_HISTORY} evaluations kept)"
+    return f"{setting} ({share:g} × the median of {history} is less)"
 
 
-def _guards(manifold: Manifold, bounds: Bounds) -> list[Guarded]:
-    metrics, guard = manifold.metrics, manifold.guard
-    return [
-        Guarded("coherence", metrics.coherence, bounds.c_min, guard.coherence),
-        Guarded("stability", metrics.stability, bounds.s_min, guard.stability),
-        Guarded("entropy", metrics.entropy, bounds.h_max, guard.entropy),
-        Guarded("rupture", metrics.rupture, bounds.r_max, guard.rupture),
-        Guarded("hazard", manifold.coeffs.lambda_, bounds.hazard_max, guard.hazard),
-    ]
+def _guards(manifold: Manifold, rulebook: Rulebook) -> list[Guarded]:
+    metrics, guard, specs, bounds = manifold.metrics, manifold.guard, rulebook.specs, rulebook.bounds
+    rows = (
+        ("coherence", metrics.coherence, specs.c_min, bounds.c_min, guard.coherence),
+        ("stability", metrics.stability, specs.s_min, bounds.s_min, guard.stability),
+        ("entropy", metrics.entropy, specs.h_max, bounds.h_max, guard.entropy),
+        ("rupture", metrics.rupture, specs.r_max, bounds.r_max, guard.rupture),
+        ("hazard", manifold.coeffs.lambda_, specs.hazard_max, bounds.hazard_max, guard.hazard),
+    )
+    return [_guarded(*row) for row in rows]
+
+
+def _guarded(name: str, value: float, spec: Threshold, bound: float, met: bool) -> Guarded:  # noqa: FBT001  a column
+    if isnan(bound):
+        return Guarded(name, value, str(spec), None, None, met)
+    margin = value - bound if name in AT_LEAST else bound - value
+    return Guarded(name, value, f"{spec:g}" if isinstance(spec, float) else str(spec), bound, margin, met)
 
 
 def _flip(
@@ -207,11 +257,11 @@ def _flip(
     verdict: Verdict | None,
     codes: list[Reason],
     needed: int,
-    rules: GateRules,
-    interval_sec: int,
+    rulebook: Rulebook,
     now: int,
 ) -> list[str]:
     """Say what has to happen for the gate to flip."""
+    rules, interval_sec = rulebook.gate, rulebook.interval_sec
     if measured is None or verdict is None:
         return ["Nothing is known of its last evaluation; see that hotbandd run leads and evaluates."]
     next_slot = _clock((now // (interval_sec * 1000) + 1) * interval_sec * 1000)
@@ -219,29 +269,29 @@ def _flip(
         return [f"{WORDS[verdict.reasons[0]].capitalize()}: until that changes nothing is counted, either way."]
     if state.eligible:
         laid_over = [f"It reads shut for the moment only: {WORDS[code]}." for code in codes]
-        return [*laid_over, *_closing(measured, needed)]
+        return [*laid_over, *_closing(_figures(measured, rulebook, state), needed)]
     if in_cooldown(state, now):
         until = _clock(state.cooldown_until)
         return [f"Nothing counts until {until}; after that {rules.req_consec} passes in a row open it."]
-    return _opening(measured, verdict, needed, next_slot)
+    return _opening(_figures(measured, rulebook, state), verdict, needed, next_slot)
 
 
-def _opening(measured: Measured, verdict: Verdict, needed: int, next_slot: str) -> list[str]:
+def _opening(figures: list[Figure], verdict: Verdict, needed: int, next_slot: str) -> list[str]:
     times = "one pass more" if needed == 1 else f"{needed} passes in a row"
     if verdict.outcome is Outcome.PASS:
         return [f"It passes now; {times}, the next at {next_slot}, {'opens' if needed == 1 else 'open'} it."]
     wanted = [
         f"{figure.name} must {'be above' if figure.name == 'pnl, 14 days' else 'reach'} {figure.enable_at:.4g}, it is {figure.value:.4g}"
-        for figure in _figures(measured)
+        for figure in figures
         if figure.stands != "passes" and figure.name != "calmar, 14 days"
     ]
     return [f"For a pass {'; '.join(wanted)}.", f"Then {times} {'opens' if needed == 1 else 'open'} it."]
 
 
-def _closing(measured: Measured, needed: int) -> list[str]:
+def _closing(figures: list[Figure], needed: int) -> list[str]:
     falls = [
         f"{figure.name} below {figure.disable_at:.4g} (it is {figure.value:.4g})"
-        for figure in _figures(measured)
+        for figure in figures
         if figure.name != "pnl, 14 days"
     ]
     times = "One fail more closes it" if needed == 1 else f"{needed} fails in a row close it"

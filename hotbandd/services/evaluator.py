@@ -95,6 +95,7 @@ class Evaluator:
         self._states: dict[str, GateState] = {}
         self._verdicts: dict[str, Verdict] = {}
         self._points: dict[tuple[str, str], History] = {}
+        self._summaries: dict[str, RollingSummary] = {}
         self.deadline_sec = max(60.0, rules.interval_sec / context.clock.speed)
 
     def first_after(self, now_ms: int) -> int:
@@ -141,6 +142,7 @@ class Evaluator:
                 self._states[pair] = GateState()
         self._verdicts.clear()
         self._points.clear()
+        self._summaries.clear()
 
     # ---- one slot
 
@@ -167,7 +169,7 @@ class Evaluator:
         newest = int(candles.t[-1]) if candles.size else 0
         known = self._verdicts.get(pair)
         if known is not None and newest == state.last_candle and key == state.param_key:
-            return Evaluated(state, known, None, None)
+            return Evaluated(state, known, self._again(lease, pair, slot), None)
         try:
             figures = await self.backtests.figures(pair, slot, self.rules.setup, self.rules.params[pair])
         except (HotbandError, ValueError, ArithmeticError) as error:
@@ -175,6 +177,11 @@ class Evaluator:
             log.warning("evaluator.failed", instrument=pair, slot=slot, error=str(error))
             return Evaluated(state, gates.judge(None), None, None)
         return self._judged(lease, pair, slot, key, newest, figures)
+
+    def _again(self, lease: Lease, pair: str, slot: int) -> RollingSummary | None:
+        """Return the last summary as of another slot: its figures stand while no candle comes."""
+        last = self._summaries.get(pair)
+        return last and msgspec.structs.replace(last, ts=slot, seq=slot, epoch=lease.epoch)
 
     def _judged(self, lease: Lease, pair: str, slot: int, key: str, newest: int, figures: Figures) -> Evaluated:
         rules, state = self.rules, self._states[pair]
@@ -264,6 +271,10 @@ class Evaluator:
     ) -> None:
         for pair, one in found.items():
             self._states[pair], self._verdicts[pair] = one.state, one.verdict
+            if one.summary is not None:
+                self._summaries[pair] = one.summary
+            else:
+                self._summaries.pop(pair, None)
         for key, point in points.items():
             self._points.setdefault(key, History()).add(point)
         if found:

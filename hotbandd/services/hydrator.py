@@ -52,7 +52,7 @@ class Hydrator:
     def __init__(self, context: Context, intake: Intake, rules: HydratorRules) -> None:
         self.rules = rules
         self._market = context.market
-        self.intake = intake
+        self._intake = intake
         self._store = context.store
         self._compute = context.compute
         self._clock = context.clock
@@ -77,11 +77,11 @@ class Hydrator:
         """Take in what closed since the last step, and publish; then go on with the history while there is time."""
         lease = await self._leadership.held()
         if lease.epoch != self._epoch:
-            await self.intake.restore(self._clock.now())
+            await self._intake.restore(self._clock.now())
             self._published.clear()
             self._epoch = lease.epoch
         try:
-            await self.intake.recent(self._clock.now())
+            await self._intake.recent(self._clock.now())
         except SourceUnreachableError:
             await self._make_do()
             raise
@@ -89,11 +89,11 @@ class Hydrator:
         await self._publish(lease)
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
-        self.intake.forget(self._clock.now())
+        self._intake.forget(self._clock.now())
 
     async def _make_do(self) -> None:
         """While the source is away, let decisions go on with the stored history, where that is whole."""
-        if self._market.loaded.is_set() or self.intake.missing:
+        if self._market.loaded.is_set() or self._intake.missing:
             return
         if all(series.size for series in self._market.series.values()):
             await self._measure()
@@ -103,15 +103,15 @@ class Hydrator:
     async def _load(self, lease: Lease, until: int) -> None:
         """Go on with the history until the next step is due, or the source has none of it now."""
         while True:
-            missing = self.intake.missing
-            if await self.intake.history(self._clock.now()):
+            missing = self._intake.missing
+            if await self._intake.history(self._clock.now()):
                 await self._measure()
                 self._published.clear()  # the last day's hazards look back further now
                 await self._publish(lease)
                 log.info("hydrator.loaded", candles={pair: s.size for pair, s in self._market.series.items()})
                 self._market.loaded.set()
                 return
-            if self.intake.missing == missing or self._clock.now() >= until:
+            if self._intake.missing == missing or self._clock.now() >= until:
                 return
 
     async def _measure(self) -> None:

@@ -26,7 +26,6 @@ log = structlog.get_logger()
 OVERLAP_MS = 5 * MINUTE_MS  # asked for again every time, so that a late or corrected candle is taken
 REPAIR_MS = 60 * MINUTE_MS  # asked for again for so long, while an answer held candles that had to be refused
 FORMING = "incomplete"  # a candle that is not closed yet: no fault
-LATE_MS = DAY_MS
 RECENT_MS = 3 * DAY_MS  # fetched before the rest of the history, so that manifolds come at once
 Range = tuple[int, int]
 
@@ -140,9 +139,9 @@ class Intake:
         return not self.missing
 
     def forget(self, now: int) -> None:
-        """Drop candles that are older than the history is long, and than a decision that comes late still reads."""
+        """Drop candles that are older than the history is long."""
         for series in self._market.series.values():
-            series.trim(self._oldest(now) - LATE_MS)
+            series.trim(self._oldest(now))
 
     async def _fetch(self, pair: str, wanted: Range, now: int, *, stage: bool = False) -> list[Candles]:
         """Fetch a range into the series, or, to ``stage`` it, only return its parts; either way it is to be saved."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hotbandd.adapters.oanda import Limits, OandaSource
-from hotbandd.adapters.replay import ReplaySource
+from hotbandd.adapters.replay import HeldSource, ReplaySource
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.simulator.market import week_of
 from hotbandd.adapters.simulator.weeks import week_open
@@ -43,13 +43,20 @@ async def replay(folder: Path, held: Candles) -> AsyncIterator[CandleSource]:
 
 
 @asynccontextmanager
+async def in_memory(_: Path, held: Candles) -> AsyncIterator[CandleSource]:
+    source = HeldSource({"EUR_USD": held})
+    yield source
+    await source.aclose()
+
+
+@asynccontextmanager
 async def simulated(_: Path, __: Candles) -> AsyncIterator[CandleSource]:
     source = SimulatedSource(SEED)
     yield source
     await source.aclose()
 
 
-@pytest.fixture(params=[oanda, replay, simulated], ids=["oanda", "replay", "simulated"])
+@pytest.fixture(params=[oanda, replay, in_memory, simulated], ids=["oanda", "replay", "held", "simulated"])
 async def source(request: pytest.FixtureRequest, tmp_path: Path, held: Candles) -> AsyncIterator[CandleSource]:
     async with request.param(tmp_path, held) as opened:
         yield opened
@@ -111,4 +118,4 @@ async def test_the_same_question_has_the_same_answer(source: CandleSource) -> No
 
 
 async def test_a_source_has_a_name(source: CandleSource) -> None:
-    assert source.name in {"oanda", "replay", "simulated"}
+    assert source.name in {"oanda", "replay", "held", "simulated"}

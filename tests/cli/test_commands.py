@@ -96,9 +96,9 @@ def test_a_home_that_cannot_be_written_is_named(cli, tmp_path, command):
 REPLAY_WORDS = {
     "--from 2024-02-30 --to 2024-03-06": "--from must be a day such as",
     "--from 2024-03-05 --to tomorrow": "--to must be a day such as",
-    "--from 2024-03-06 --to 2024-03-05": "--to must be a later day than --from",
-    "--from 2024-03-05 --to 2024-03-05": "--to must be a later day than --from",
-    "--from 2023-03-05 --to 2023-03-06": "choose days within",
+    "--from 2024-03-06 --to 2024-03-05": "--to must be later than --from",
+    "--from 2024-03-05 --to 2024-03-05": "--to must be later than --from",
+    "--from 2023-03-05 --to 2023-03-06": "choose a time within",
     "--from 2024-03-04 --to 2024-03-05 --speed 0": "--speed must be max, or",
     "--from 2024-03-04 --to 2024-03-05 --speed nan": "--speed must be max, or",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from hotbandd.core import gates
 from hotbandd.core.documents import Floors, GateState, SpanSummary
-from hotbandd.core.explanation import WORDS, Known, explain
+from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.explanation import WORDS, Known, Rulebook, explain
+from hotbandd.core.floors import EnvFloors
 from hotbandd.core.gates import GateRules, Measured, Outcome, Reason, Verdict
 from hotbandd.core.manifold_documents import Bounds
 from hotbandd.core.sessions import calendar
@@ -17,7 +21,9 @@ from tests.adapters import store_samples as samples
 
 PAIR = samples.PAIR
 RULES = GateRules(req_consec=3, cooldown_sec=7200, exit_minutes=5)
-BOUNDS = Bounds(0.55, 0.40, 0.70, 0.60, 1.0)
+ENV = EnvFloors(min_trades=8, calmar_min=0.1, pnl_min=0.0)
+SPECS = EntryBounds(0.55, 0.40, "p30", 0.60, 1.0)
+RULEBOOK = Rulebook(RULES, 900, ENV, 0.5, SPECS, Bounds(0.55, 0.40, math.nan, 0.60, 1.0))
 CALENDAR = calendar({}, enabled=True)
 NOW = 1_709_645_445_000
 SLOT = NOW // 900_000 * 900_000
@@ -50,7 +56,7 @@ def known(state=None, *, judged=None, recent=None, floors=None, reasons=(), flag
 
 
 def explained(found: Known):
-    return explain(PAIR, found, RULES, 900, BOUNDS, CALENDAR, NOW)
+    return explain(PAIR, found, RULEBOOK, CALENDAR, NOW)
 
 
 @given(st.booleans(), st.integers(0, 2), st.integers(0, 2))
@@ -131,10 +137,32 @@ def test_too_little_history_is_judged_neither_way():
     assert "until that changes nothing is counted" in found.flip[0]
 
 
-def test_floors_tell_where_they_come_from():
-    raised = Floors(min_trades=20, calmar_min=0.5, pnl_min=0.01, adaptive=True, history=120)
-    assert "raised by the median of 120" in explained(known(floors=raised)).figures[0].origin
-    assert "12 kept evaluations raise none" in explained(known()).figures[0].origin
+def test_each_floor_tells_where_it_comes_from():
+    raised = Floors(min_trades=20, calmar_min=0.5, pnl_min=0.0, adaptive=True, history=120)
+    origins = [figure.origin for figure in explained(known(floors=raised)).figures]
+    assert origins == [
+        "0.5 × the median of 120 evaluations",
+        "0.25 × the median of 120 evaluations",
+        "EVAL_PNL_MIN (0.5 × the median of 120 is less)",
+        "must be above 0",
+        "the buffer below 0",
+    ]
+    assert explained(known()).figures[0].origin == "EVAL_MIN_TRADES (12 of 96 evaluations kept)"
+
+
+@pytest.mark.parametrize(("eligible", "margin"), [(False, 40 - 8.8), (True, 40 - 7.2)])
+def test_the_margin_is_to_what_decides_now(eligible, margin):
+    figures = explained(known(GateState(eligible=eligible))).figures
+    assert figures[0].margin == pytest.approx(margin)
+    assert figures[3].margin == pytest.approx(0.01)
+
+
+def test_guards_tell_their_margins_and_leave_open_what_only_the_daemon_knows():
+    guards = {guard.name: guard for guard in explained(known()).guards}
+    metrics = samples.manifold().metrics
+    assert guards["coherence"].margin == pytest.approx(metrics.coherence - 0.55)
+    assert guards["rupture"].margin == pytest.approx(0.60 - metrics.rupture)
+    assert (guards["entropy"].spec, guards["entropy"].bound, guards["entropy"].margin) == ("p30", None, None)
 
 
 def test_every_reason_of_the_contract_has_words():
