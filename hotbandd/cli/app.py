@@ -96,18 +96,28 @@ def manifold(
 @app.command()
 def backtest(
     instrument: Annotated[str, typer.Argument(help="For example EUR_USD.")],
-    candles: Annotated[Path, typer.Option("--candles", help="Candle file (CSV, CSV.gz, JSON).")],
+    candles: Annotated[
+        Path | None, typer.Option(help="Candle file (CSV, CSV.gz, JSON), instead of the stored candles.")
+    ] = None,
     days: Annotated[int, typer.Option(help="Length of the run.", min=1, max=3650)] = 90,
     param: Annotated[list[str] | None, typer.Option("--param", help="K=V, as often as needed: c_min=0.6")] = None,
     kernel: Kernel = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a page with price, trades, equity and metrics.")] = None,
     as_json: Json = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Back-test one instrument strictly."""
+    """Back-test one instrument strictly, over stored candles or a file."""
     from hotbandd.cli import measuring
 
     measuring.backtest(
-        instrument, candles, days=days, param=param or [], kernel=kernel, as_json=as_json, env_file=env_file
+        instrument,
+        candles,
+        days=days,
+        param=param or [],
+        kernel=kernel,
+        plot=plot,
+        as_json=as_json,
+        env_file=env_file,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import msgspec
+import numpy as np
 import typer
 from rich.table import Table
 
@@ -64,9 +65,17 @@ def manifold(
 
 
 def backtest(
-    name: str, path: Path, *, days: int, param: list[str], kernel: str | None, as_json: bool, env_file: Path | None
+    name: str,
+    path: Path | None,
+    *,
+    days: int,
+    param: list[str],
+    kernel: str | None,
+    plot: Path | None,
+    as_json: bool,
+    env_file: Path | None,
 ) -> None:
-    """Back-test a file strictly, and print its trades and figures."""
+    """Back-test a file strictly, and print its trades and figures, or plot them as well."""
     settings = common.settings(env_file, level="warning")
     pair = instrument(name)
     family = _family(kernel, settings)
@@ -74,22 +83,60 @@ def backtest(
         settings = replace(settings, kernel=family, auto_guard_enforce=setups.ENFORCED[family])
     settings = replace(settings, pairs=(pair,))
     params = _params(parts.params(settings), param)
-    candles = _candles(_read(str(path)), str(path))
+    candles = _stored(settings, pair) if path is None else _candles(_read(str(path)), str(path))
     if not candles.size:
-        raise CandleInputError(f"{path} holds no usable candle.")
-    result = backtests.evaluate(_request(settings, pair, candles, params, days))
+        raise CandleInputError(f"{path or 'Valkey'} holds no usable candle of {pair}.")
+    request = _request(settings, pair, candles, params, days)
+    result = backtests.evaluate(request)
+    key = param_key.param_key(params, param_key.extras(pair, parts.setup(settings), parts.default_setup()))
     report = {
         "instrument": pair,
         "kernel": family,
         "params": params,
-        "param_key": param_key.param_key(params, param_key.extras(pair, parts.setup(settings), parts.default_setup())),
+        "param_key": key,
         "spans": result.figures.spans,
         "trades": backtests.trade_rows(result),
     }
+    if plot is not None:
+        _plot(plot, pair, key, request, result)
     if as_json:
         common.print_json(report)
     else:
         _show(report, result)
+        if plot is not None:
+            common.console().print(f"Plotted in {plot}.", highlight=False)
+
+
+def _stored(settings: Settings, pair: str) -> Candles:
+    async def read() -> Candles:
+        async with common.store(settings) as store:
+            return (await store.candles(pair, settings.candle_gran, 0, common.wall_ms() * 2)).candles
+
+    return common.run(read)
+
+
+def _plot(plot: Path, pair: str, key: str, request: backtests.Request, result: backtests.Result) -> None:
+    from hotbandd.adapters import plots
+
+    if plot.suffix.lower() not in {".html", ".htm"}:
+        raise UsageError(f"--plot writes a page: name a file that ends in .html, not {plot}.")
+    start = int(np.searchsorted(request.candles.t, result.start_ms))
+    guards = request.guards
+    specs = {"coherence": request.params.c_min}
+    if guards.enforce:
+        specs |= {"stability": guards.s_min, "entropy": guards.h_max, "rupture": guards.r_max}
+    shown = plots.Shown(
+        candles=request.candles.take(slice(start, None)),
+        metrics=request.metrics.take(slice(start, None)),
+        trades=result.trades,
+        bounds={metric: spec if isinstance(spec, float) else None for metric, spec in specs.items()},
+    )
+    words = (
+        f"{len(result.trades.ret)} trades from {common.moment_text(result.start_ms)} to {common.moment_text(result.end_ms)} UTC, "
+        f"{request.cost_bps:g} bps a round trip; parameters {key}."
+    )
+    page = plots.backtest_page(f"{pair}, strict back-test", words, [HEADINGS, *_rows(result)], shown)
+    write_whole(plot, page.encode())
 
 
 def _request(settings: Settings, pair: str, candles: Candles, params: Params, days: int) -> backtests.Request:
@@ -137,23 +184,36 @@ def _value(key: str, text: str) -> Any:
     return number if isfinite(number) else text
 
 
+HEADINGS = ("days", "trades", "win rate", "pnl", "max drawdown", "calmar", "profit factor", "coverage")
+
+
 def _show(report: dict[str, Any], result: backtests.Result) -> None:
     console = common.console()
     console.print(f"{report['instrument']}  {report['param_key']}  {len(report['trades'])} trades")
-    table = Table("days", "trades", "win rate", "pnl", "max drawdown", "calmar", "profit factor", "coverage")
+    table = Table(*HEADINGS)
+    for row in _rows(result):
+        table.add_row(*row)
+    console.print(table)
+
+
+def _rows(result: backtests.Result) -> list[tuple[str, ...]]:
+    """Return the spans' figures, under HEADINGS."""
+    rows: list[tuple[str, ...]] = []
     for days, span in result.figures.spans.items():
         enough = "" if result.figures.sufficient[days] else " (too little)"
-        table.add_row(
-            days,
-            str(span.trades),
-            f"{span.win_rate:.0%}",
-            f"{span.pnl_total:+.4%}",
-            f"{span.max_drawdown:.4%}",
-            f"{span.calmar:.2f}",
-            f"{span.profit_factor:.2f}",
-            f"{span.coverage:.0%}{enough}",
+        rows.append(
+            (
+                days,
+                str(span.trades),
+                f"{span.win_rate:.0%}",
+                f"{span.pnl_total:+.4%}",
+                f"{span.max_drawdown:.4%}",
+                f"{span.calmar:.2f}",
+                f"{span.profit_factor:.2f}",
+                f"{span.coverage:.0%}{enough}",
+            )
         )
-    console.print(table)
+    return rows
 
 
 def _is_default(loaded: Loaded, field: str) -> bool:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import math
 
+import anyio
 import pytest
 
+from hotbandd import parts
+from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.settings import load
 from tests.cli.candles import simulated, written
+from tests.cli.conftest import sentences
+from tests.valkey import owner
 
 REASONS = {"opposite", "tp", "sl", "max_hold", "session", "end"}
 
@@ -79,3 +85,40 @@ def test_people_get_a_table_that_says_where_the_history_is_too_short(cli, tmp_pa
     assert ended.out.startswith("EUR_USD  c0.55:l12:t2:ec60:xc60  ")
     (short,) = [line for line in ended.out.splitlines() if line.startswith("│ 60 ")]
     assert "(too little)" in short
+
+
+def test_stored_candles_give_the_report_of_the_file_with_the_same_ones(cli, report, tmp_path):
+    settings = load({"HOTBAND_SOURCE": "simulated"}, None).settings
+
+    async def store(url):
+        async with open_valkey(url, parts.ages(settings)) as opened:
+            await opened.put_candles("EUR_USD", "M1", simulated("EUR_USD", 21))
+
+    with owner(tmp_path) as server:
+        anyio.run(store, server.url)
+        ended = cli("backtest", "EUR_USD", "--json", HOTBAND_SOURCE="simulated")
+        missing = cli("backtest", "USD_JPY", HOTBAND_SOURCE="simulated")
+    assert json.loads(ended.out) == report()
+    assert (missing.code, sentences(missing)) == (1, "Valkey holds no usable candle of USD_JPY.")
+
+
+def test_a_page_is_plotted_beside_the_report(cli, tmp_path, weeks):
+    (tmp_path / "EUR_USD.csv").write_text(weeks)
+    ended = cli("backtest", "EUR_USD", "--candles", "EUR_USD.csv", "--plot", "seen.html", "--param", "c_min=0.3")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith("Plotted in seen.html.\n")
+    page = (tmp_path / "seen.html").read_text()
+    assert "EUR_USD, strict back-test" in page
+    assert "c0.3:l12:t2:ec60:xc60" in page
+
+
+@pytest.mark.parametrize(
+    ("plot", "message"),
+    [("seen.png", "name a file that ends in .html, not seen.png"), ("missing/seen.html", "missing/seen.html")],
+)
+def test_a_page_that_cannot_be_written_is_refused(cli, tmp_path, weeks, plot, message):
+    (tmp_path / "EUR_USD.csv").write_text(weeks)
+    ended = cli("backtest", "EUR_USD", "--candles", "EUR_USD.csv", "--plot", plot)
+    assert ended.code == 2
+    assert message in sentences(ended)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix in {".png", ".html"}] == []

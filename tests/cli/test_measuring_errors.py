@@ -71,7 +71,7 @@ def test_a_file_without_any_usable_candle_is_refused(cli, tmp_path):
     (tmp_path / "bad.csv").write_text(csv(f"{MINUTES[0]},1,0.8,0.9,1,5"))
     ended = cli("backtest", "EUR_USD", "--candles", "bad.csv")
     assert ended.code == 1
-    assert "bad.csv holds no usable candle." in ended.err
+    assert "bad.csv holds no usable candle of " in ended.err
 
 
 WRONG_USAGE = {
@@ -105,7 +105,7 @@ def test_wrong_words_are_wrong_usage(cli, tmp_path, words):
 
 
 @pytest.mark.parametrize(
-    "words", ["backtest EUR_USD", "backtest EUR_USD --candles good.csv --days 0", "manifold", "mainfold", "run --fast"]
+    "words", ["backtest", "backtest EUR_USD --candles good.csv --days 0", "manifold", "mainfold", "run --fast"]
 )
 def test_words_that_do_not_parse_show_the_usage(cli, words):
     ended = cli(*words.split())
