@@ -90,9 +90,11 @@ def test_people_get_a_table_that_says_where_the_history_is_too_short(cli, tmp_pa
 def test_stored_candles_give_the_report_of_the_file_with_the_same_ones(cli, report, tmp_path):
     settings = load({"HOTBAND_SOURCE": "simulated"}, None).settings
 
+    candles = simulated("EUR_USD", 21)
+
     async def store(url):
         async with open_valkey(url, parts.ages(settings)) as opened:
-            await opened.put_candles("EUR_USD", "M1", simulated("EUR_USD", 21))
+            await opened.put_candles("EUR_USD", "M1", candles)
 
     with owner(tmp_path) as server:
         anyio.run(store, server.url)
@@ -114,7 +116,7 @@ def test_a_page_is_plotted_beside_the_report(cli, tmp_path, weeks):
 
 @pytest.mark.parametrize(
     ("plot", "message"),
-    [("seen.png", "name a file that ends in .html, not seen.png"), ("missing/seen.html", "missing/seen.html")],
+    [("seen.png", "name a file that ends in .html, not seen.png"), ("EUR_USD.csv/seen.html", "EUR_USD.csv")],
 )
 def test_a_page_that_cannot_be_written_is_refused(cli, tmp_path, weeks, plot, message):
     (tmp_path / "EUR_USD.csv").write_text(weeks)
