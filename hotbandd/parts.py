@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from math import nan
 
+from hotbandd.adapters import strategies
 from hotbandd.core import gates, sessions
 from hotbandd.core.allocation import AllocationRules
 from hotbandd.core.documents import Params
@@ -14,7 +15,6 @@ from hotbandd.core.floors import EnvFloors
 from hotbandd.core.manifold_documents import Bounds, Form
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.setup import Setup
-from hotbandd.core.strategy import BUILT_IN
 from hotbandd.core.thresholds import Guards
 from hotbandd.errors import SettingsError
 from hotbandd.ports import Ages
@@ -70,7 +70,7 @@ def form(settings: Settings) -> Form:
 
 
 def setup(settings: Settings) -> Setup:
-    """Return what every back-test depends on besides its parameters."""
+    """Return what every back-test depends on besides its parameters. Raises SettingsError for a strategy that cannot be used."""
     return Setup(
         kernel=settings.kernel,
         guards=Guards(
@@ -85,6 +85,7 @@ def setup(settings: Settings) -> Setup:
         windows=json.dumps(settings.session_windows_json, sort_keys=True) if settings.session_windows_json else "",
         costs=settings.cost_bps_json,
         cost_from_spread=settings.cost_from_spread,
+        rules=strategies.rules(),
     )
 
 
@@ -105,10 +106,9 @@ def params(settings: Settings) -> Params:
 
 def evaluator(settings: Settings) -> EvaluatorRules:
     """Return the evaluator's rules. Raises SettingsError for a strategy that there is not."""
-    if settings.strategy not in BUILT_IN:
-        raise SettingsError(
-            f"HOTBAND_STRATEGY must be one of {', '.join(sorted(BUILT_IN))}, not {settings.strategy!r}."
-        )
+    rules = strategies.rules()
+    if settings.strategy not in rules:
+        raise SettingsError(f"HOTBAND_STRATEGY must be one of {', '.join(sorted(rules))}, not {settings.strategy!r}.")
     return EvaluatorRules(
         interval_sec=settings.eval_interval_sec,
         lag_sec=settings.decision_lag_sec,

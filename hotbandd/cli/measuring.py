@@ -14,10 +14,11 @@ import typer
 from rich.table import Table
 
 from hotbandd import parts
+from hotbandd.adapters import strategies
 from hotbandd.adapters.files import write_whole
 from hotbandd.cli import common
 from hotbandd.core import backtest as backtests
-from hotbandd.core import candle_input, manifold_run, param_key, strategy, thresholds
+from hotbandd.core import candle_input, manifold_run, param_key, thresholds
 from hotbandd.core import manifold as manifolds
 from hotbandd.core import setup as setups
 from hotbandd.core.candle_files import read_candles
@@ -163,8 +164,8 @@ def _params(base: Params, given: list[str]) -> Params:
         raise UsageError(f"--param {place.rstrip('`')}: {why[0].lower()}{why[1:]}.") from error
     if isinstance(params.c_min, str):
         thresholds.parse_threshold(params.c_min)
-    if params.strategy not in strategy.BUILT_IN:
-        raise UsageError(f"--param strategy: take one of {', '.join(sorted(strategy.BUILT_IN))}.")
+    if params.strategy not in strategies.rules():
+        raise UsageError(f"--param strategy: take one of {', '.join(sorted(strategies.rules()))}.")
     return params
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hotbandd.core.candles import Floats
 from hotbandd.core.documents import Params
 from hotbandd.core.series import MetricColumns
-from hotbandd.errors import UsageError
+from hotbandd.errors import InputError, UsageError
 
 Sides = NDArray[np.int8]
 Direction = Callable[[Floats, MetricColumns, Params], Sides]
@@ -78,10 +78,27 @@ def accept(found: Mapping[str, Direction]) -> dict[str, Direction]:
 def direction(
     name: str, closes: Floats, metrics: MetricColumns, params: Params, rules: Mapping[str, Direction] = BUILT_IN
 ) -> Sides:
-    """Return the sides, int8[n], that the named rule takes. Raises UsageError for an unknown name."""
+    """Return the sides, int8[n], that the named rule takes.
+
+    Raises UsageError for an unknown name, InputError where a rule found elsewhere fails, or answers otherwise than with sides.
+    """
     if name not in rules:
         raise UsageError(f"There is no strategy {name!r}; take one of {', '.join(sorted(rules))}.")
-    return rules[name](closes, metrics, params)
+    if name in BUILT_IN:
+        return BUILT_IN[name](closes, metrics, params)
+    return _asked(rules[name], name, closes, metrics, params)
+
+
+def _asked(rule: Direction, name: str, closes: Floats, metrics: MetricColumns, params: Params) -> Sides:
+    """Ask a rule that is not ours."""
+    try:
+        sides = np.asarray(rule(closes, metrics, params))
+        whole = sides.shape == closes.shape and bool(np.isin(sides, (-1, 0, 1)).all())
+    except Exception as error:
+        raise InputError(f"The strategy {name!r} failed: {error!r}; mend it, or choose another.") from error
+    if not whole:
+        raise InputError(f"The strategy {name!r} must give one of -1, 0, 1 for each candle.")
+    return sides.astype(np.int8)
 
 
 _CHECK_SIZE = 2000
@@ -99,16 +116,21 @@ def look_ahead_check(rule: Direction, name: str = "given") -> None:
     """
     closes, metrics = _sample_walk()
     for params in _CHECK_PARAMS:
-        sides = rule(closes, metrics, params)
-        if np.shape(sides) != closes.shape or not np.isin(sides, (-1, 0, 1)).all():
-            raise UsageError(f"The strategy {name!r} must give one of -1, 0, 1 for each candle.")
+        sides = _sampled(rule, name, closes, metrics, params)
         for cut in np.linspace(1, _CHECK_SIZE - 1, _CHECK_CUTS, dtype=np.int64).tolist():
             for future_closes, future_metrics in _futures(closes, metrics, cut):
-                moved = np.flatnonzero(rule(future_closes, future_metrics, params)[:cut] != sides[:cut])
+                moved = np.flatnonzero(_sampled(rule, name, future_closes, future_metrics, params)[:cut] != sides[:cut])
                 if len(moved):
                     raise UsageError(
                         f"The strategy {name!r} looks ahead: its side at candle {moved[0]} moves with candles from {cut} on."
                     )
+
+
+def _sampled(rule: Direction, name: str, closes: Floats, metrics: MetricColumns, params: Params) -> Sides:
+    try:
+        return _asked(rule, name, closes, metrics, params)
+    except InputError as error:
+        raise UsageError(str(error)) from error
 
 
 def _sample_walk() -> tuple[Floats, MetricColumns]:
