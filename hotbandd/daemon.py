@@ -16,10 +16,11 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from hotbandd import parts
-from hotbandd.adapters import http, metrics
+from hotbandd.adapters import http, metrics, strategies
 from hotbandd.adapters.clock import SteadyClock
 from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
+from hotbandd.adapters.live_params import FileParams, FixedParams
 from hotbandd.adapters.oanda import OandaSource
 from hotbandd.adapters.pid_file import pid_file
 from hotbandd.adapters.replay import ReplaySource
@@ -27,7 +28,7 @@ from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.store.valkey import open_valkey
 from hotbandd.core.documents import ClockAnchor
 from hotbandd.errors import HotbandError, SettingsError
-from hotbandd.ports import CandleSource, Clock, Compute, Store, Telemetry
+from hotbandd.ports import CandleSource, Clock, Compute, LiveParams, Store, Telemetry
 from hotbandd.services import watch
 from hotbandd.services.allocator import Allocator
 from hotbandd.services.context import Context
@@ -80,6 +81,7 @@ class Outside:
     compute: Compute
     clock: Clock
     telemetry: Telemetry
+    live_params: LiveParams = field(default_factory=FixedParams)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def desk(settings: Settings, outside: Outside) -> Desk:
         leadership=Leadership(),
     )
     intake = Intake(context, outside.source, settings.candle_hot_days)
-    evaluator = Evaluator(context, parts.evaluator(settings))
+    evaluator = Evaluator(context, parts.evaluator(settings), outside.live_params)
     return Desk(
         context=context,
         health=Health(),
@@ -188,7 +190,8 @@ async def outside(
         chosen = source or candle_source(settings, telemetry)
         stack.push_async_callback(chosen.aclose)
         compute = await stack.enter_async_context(_compute(settings, telemetry))
-        yield Outside(store, chosen, compute, clock, telemetry), telemetry
+        live_params = FileParams(Path(settings.home), strategies.rules())
+        yield Outside(store, chosen, compute, clock, telemetry, live_params), telemetry
 
 
 @asynccontextmanager

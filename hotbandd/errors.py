@@ -7,7 +7,8 @@
     │   └── SettingsError     (2)     settings that stop the start, every fault in one message
     ├── InputError            (1)     a file or payload that cannot be used: skip it, count it
     │   ├── CandleInputError  (1)     candle input, with the offending row
-    │   └── CorruptPayloadError (1)   a stored value that does not meet its schema
+    │   ├── CorruptPayloadError (1)   a stored value that does not meet its schema
+    │   └── ParamsError       (1)     a document of parameters, with the keys down to the culprit
     ├── UnreachableError      (3)     an outside system does not answer: retry, with a bound
     │   ├── StoreUnreachableError     Valkey
     │   └── SourceUnreachableError    the candle source
@@ -55,6 +56,18 @@ class CorruptPayloadError(InputError):
 
     def __str__(self) -> str:
         return f"The value at {self.key} is not what hotband writes there ({self.why}); delete the key, or find its writer."
+
+
+class ParamsError(InputError):
+    """A document of parameters that cannot be used: ``path`` names the keys down to the culprit."""
+
+    def __init__(self, path: tuple[str, ...], reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path) or 'The document'} {self.reason}"
 
 
 class UnreachableError(HotbandError):

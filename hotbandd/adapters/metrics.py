@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary
 
 DECISION_SPAN: Final = "30"
+_FLOORS: Final = ("trades", "calmar", "pnl_total")
 _KERNEL_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LOOP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -58,6 +59,9 @@ class PrometheusTelemetry:
         self._calmar = _gauge(registry, "backtest_calmar", "Calmar ratio over 30 days.", "instrument")
         self._pnl = _gauge(registry, "backtest_pnl_total", "Sum of log returns after cost over 30 days.", "instrument")
         self._trades = _gauge(registry, "backtest_trades", "Trades within 30 days.", "instrument")
+        self._floor = _gauge(
+            registry, "backtest_floor", "Floor in force of a figure over 30 days.", "instrument", "metric"
+        )
         self._integrity = _gauge(registry, "span_integrity_ok", "Whether the slices of every run nest.")
         self._weight = _gauge(registry, "allocator_weight", "Weight in force, share of the book.", "instrument")
         self._selected = _gauge(registry, "allocator_selected", "Whether the last slot selected it.", "instrument")
@@ -128,6 +132,9 @@ class PrometheusTelemetry:
             self._blocked.labels(instrument, reason).set(reason in reasons)
 
     def _backtest(self, instrument: str, summary: RollingSummary) -> None:
+        floors = summary.gates
+        for figure, floor in zip(_FLOORS, (floors.min_trades, floors.calmar_min, floors.pnl_min), strict=True):
+            self._floor.labels(instrument, figure).set(floor)
         span = summary.summary.get(DECISION_SPAN)
         if span is not None:
             self._calmar.labels(instrument).set(span.calmar)

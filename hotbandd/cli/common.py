@@ -15,7 +15,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from hotbandd.errors import HotbandError, StoreUnreachableError, UsageError
+from hotbandd.core.live_params import Overlays
+from hotbandd.errors import HotbandError, InputError, SettingsError, StoreUnreachableError, UsageError
 from hotbandd.ports import Server, SignalArchive, Store
 from hotbandd.settings import Loaded, Settings, read_settings
 
@@ -91,6 +92,17 @@ async def server(chosen: Settings) -> AsyncIterator[tuple[Store, Server, SignalA
         yield DocumentStore(backend, ages), ValkeyServer(backend), ValkeySignals(backend, ages)
     finally:
         await backend.aclose()
+
+
+def live_params(chosen: Settings) -> Overlays:
+    """Read the parameters in force where they differ from the settings. Raises SettingsError."""
+    from hotbandd.adapters import strategies
+    from hotbandd.adapters.live_params import FileParams
+
+    try:
+        return anyio.run(FileParams(Path(chosen.home), strategies.rules()).read)
+    except InputError as error:
+        raise SettingsError(str(error)) from error
 
 
 def wall_ms() -> int:

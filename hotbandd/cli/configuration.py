@@ -48,4 +48,5 @@ def _checked(env_file: Path | None) -> Loaded:
     loaded = read_settings(env_file, source_needed=True)
     parts.calendar(loaded.settings)
     parts.evaluator(loaded.settings)
+    common.live_params(loaded.settings)
     return loaded

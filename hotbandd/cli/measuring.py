@@ -18,7 +18,7 @@ from hotbandd.adapters import strategies
 from hotbandd.adapters.files import write_whole
 from hotbandd.cli import common
 from hotbandd.core import backtest as backtests
-from hotbandd.core import candle_input, manifold_run, param_key, thresholds
+from hotbandd.core import candle_input, live_params, manifold_run, param_key, thresholds
 from hotbandd.core import manifold as manifolds
 from hotbandd.core import setup as setups
 from hotbandd.core.candle_files import read_candles
@@ -83,7 +83,8 @@ def backtest(
     if family != settings.kernel:
         settings = replace(settings, kernel=family, auto_guard_enforce=setups.ENFORCED[family])
     settings = replace(settings, pairs=(pair,))
-    params = _params(parts.params(settings), param)
+    base = live_params.overlay(parts.params(settings), common.live_params(settings).get(pair, {}))
+    params = _params(base, param)
     candles = _stored(settings, pair) if path is None else _candles(_read(str(path)), str(path))
     if not candles.size:
         raise CandleInputError(f"{path or 'Valkey'} holds no usable candle of {pair}.")

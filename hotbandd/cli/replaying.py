@@ -12,9 +12,10 @@ from pathlib import Path
 import anyio
 
 from hotbandd import daemon, parts
-from hotbandd.adapters import log, metrics
+from hotbandd.adapters import log, metrics, strategies
 from hotbandd.adapters.clock import VirtualClock
 from hotbandd.adapters.compute import InlineCompute
+from hotbandd.adapters.live_params import FileParams
 from hotbandd.adapters.replay import HeldSource, ReplaySource
 from hotbandd.adapters.store.memory import MemoryStore
 from hotbandd.cli import common
@@ -96,7 +97,8 @@ async def opened(source: CandleSource, settings: Settings, first: int, *, pace: 
     log.configure("warning", settings.log_format, interactive=sys.stderr.isatty(), secrets=settings.secrets())
     clock = VirtualClock(first, pace=pace)
     store = MemoryStore(parts.ages(settings), clock.now)
-    outside = daemon.Outside(store, source, InlineCompute(), clock, metrics.telemetry(clock.now))
+    live_params = FileParams(Path(settings.home), strategies.rules())
+    outside = daemon.Outside(store, source, InlineCompute(), clock, metrics.telemetry(clock.now), live_params)
     await store.init_kill_switch(engaged=False)
     desk = _reading_ahead(daemon.desk(settings, outside), outside, settings)
     lease = await store.acquire_lease("replay", 2**53)

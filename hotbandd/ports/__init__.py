@@ -6,6 +6,7 @@ Every implementation of a port passes the contract suite of that port in ``tests
 from hotbandd.ports.archive import SignalArchive
 from hotbandd.ports.artifacts import Artifacts
 from hotbandd.ports.market import Broker, CandleSource, Page
+from hotbandd.ports.parameters import LiveParams
 from hotbandd.ports.runtime import Clock, Compute
 from hotbandd.ports.server import Server, ServerFacts
 from hotbandd.ports.store import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Store
@@ -20,6 +21,7 @@ __all__ = [
     "Compute",
     "Evaluation",
     "Lease",
+    "LiveParams",
     "ManifoldUpdate",
     "Outcome",
     "Page",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import anyio
@@ -14,19 +13,18 @@ import structlog
 
 from hotbandd.core import floors, gates, manifold, manifold_documents, repetition, schedule, spans
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
-from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, Params, RollingSummary
+from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, RollingSummary
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.floors import History
 from hotbandd.core.gates import Reason, Verdict
-from hotbandd.core.param_key import extras, param_key
-from hotbandd.core.setup import Setup
 from hotbandd.core.signature import signature_codes
 from hotbandd.core.spans import Figures
 from hotbandd.errors import CorruptPayloadError, HotbandError
-from hotbandd.ports import Evaluation, Lease
+from hotbandd.ports import Evaluation, Lease, LiveParams
 from hotbandd.services.backtests import Backtests
 from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
+from hotbandd.services.parameters import ParametersInForce, Rules
 
 log = structlog.get_logger()
 
@@ -35,8 +33,8 @@ FINISH_SEC = 30.0
 DECIDING_SPAN, RECENT_SPAN = str(spans.JUDGED_SPAN), str(spans.RECENT_SPAN)
 
 
-@dataclass(frozen=True)
-class EvaluatorRules:
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorRules(Rules):
     """What the evaluator needs of the settings; times in seconds unless the name says otherwise."""
 
     interval_sec: int
@@ -46,23 +44,12 @@ class EvaluatorRules:
     floors: floors.EnvFloors
     adaptive_share: float
     buffers: Mapping[str, float]
-    params: Mapping[str, Params]
-    setup: Setup
-    default_setup: Setup
     bounds: EntryBounds
     family: manifold.Family
     precision: int
     levels: int
     lookback_min: int
     min_occurrences: int
-
-    @cached_property
-    def param_keys(self) -> Mapping[str, str]:
-        """The name of the parameter set of each instrument."""
-        return {
-            pair: param_key(params, extras(pair, self.setup, self.default_setup))
-            for pair, params in self.params.items()
-        }
 
 
 class Evaluated(NamedTuple):
@@ -80,8 +67,9 @@ class Evaluator:
     name = "evaluator"
     rank = 1
 
-    def __init__(self, context: Context, rules: EvaluatorRules) -> None:
+    def __init__(self, context: Context, rules: EvaluatorRules, live_params: LiveParams) -> None:
         self.rules = rules
+        self._in_force = ParametersInForce(live_params, context.telemetry, self.name)
         self._market = context.market
         self._store = context.store
         self.backtests = Backtests(context.market, context.calendar, context.compute, rules.hot_days)
@@ -147,6 +135,7 @@ class Evaluator:
     # ---- one slot
 
     async def _evaluate(self, lease: Lease, slot: int) -> None:
+        await self._in_force.renew(self.rules)
         for pair in self._market.pairs:
             await self._recall(pair, slot)
         found: dict[str, Evaluated] = {}
@@ -156,7 +145,7 @@ class Evaluator:
 
         async with anyio.create_task_group() as group:
             for pair in self._market.pairs:
-                if self.backtests.here(self.rules.setup, self.rules.params[pair]):
+                if self.backtests.here(self.rules.setup, self._in_force.params(pair)):
                     await one(pair)
                 else:
                     group.start_soon(one, pair)
@@ -164,14 +153,14 @@ class Evaluator:
 
     async def _evaluate_one(self, lease: Lease, pair: str, slot: int) -> Evaluated:
         """Evaluate one instrument; its fault is a reason of its gate, and does not reach the others."""
-        state, key = self._states[pair], self.rules.param_keys[pair]
+        state, key = self._states[pair], self._in_force.key(pair)
         candles, _ = self._market.series[pair].until(slot)
         newest = int(candles.t[-1]) if candles.size else 0
         known = self._verdicts.get(pair)
         if known is not None and newest == state.last_candle and key == state.param_key:
             return Evaluated(state, known, self._again(lease, pair, slot), None)
         try:
-            figures = await self.backtests.figures(pair, slot, self.rules.setup, self.rules.params[pair])
+            figures = await self.backtests.figures(pair, slot, self.rules.setup, self._in_force.params(pair))
         except (HotbandError, ValueError, ArithmeticError) as error:
             self._telemetry.loop_failed(self.name, type(error).__name__)
             log.warning("evaluator.failed", instrument=pair, slot=slot, error=str(error))
@@ -202,7 +191,7 @@ class Evaluator:
         summary = RollingSummary(
             ts=slot,
             instrument=pair,
-            params=rules.params[pair],
+            params=self._in_force.params(pair),
             param_key=key,
             summary={name: found for name, found in figures.spans.items() if figures.sufficient[name]},
             gates=own,
@@ -217,7 +206,7 @@ class Evaluator:
 
     async def _recall(self, pair: str, slot: int) -> None:
         """Read the kept evaluations of the 30 days before a slot once; they are carried on from then."""
-        key = self.rules.param_keys[pair]
+        key = self._in_force.key(pair)
         if (pair, key) not in self._points:
             for other in [known for known in self._points if known[0] == pair]:
                 del self._points[other]

@@ -86,3 +86,16 @@ def test_good_settings_are_shown_with_where_they_come_from_and_without_secrets(c
 
 def test_the_kill_switch_does_not_need_a_token_for_candles(cli):
     assert cli("kill", "status").code == 3
+
+
+def test_live_parameters_are_checked_with_the_settings(cli, tmp_path):
+    (tmp_path / "config").mkdir()
+    file = tmp_path / "config" / "live_params.yaml"
+    file.write_text("instruments:\n  EUR_USD:\n    params: {c_mim: 0.6}\n")
+    ended = cli("check-config", **SIMULATED)
+    assert ended.code == 2
+    assert sentences(ended).startswith(
+        f"{file}, line 3: instruments.EUR_USD.params.c_mim is no parameter; there are c_min, "
+    )
+    file.write_text("instruments:\n  EUR_USD:\n    params: {c_min: 0.6}\n")
+    assert cli("check-config", **SIMULATED).code == 0

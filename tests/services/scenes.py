@@ -172,10 +172,12 @@ class ScriptedBacktests(Backtests):
         super().__init__(context.market, context.calendar, context.compute, hot_days=95)
         self.outcome = outcome
         self.asked: list[tuple[str, int]] = []
+        self.params: dict[str, Params] = {}
 
     async def figures(self, pair: str, slot: int, setup: Setup, params: Params) -> Figures:
         """Return what the script says of a run on the candles closed by a slot."""
         candles, _ = self._market.series[pair].until(slot)
+        self.params[pair] = params
         if not candles.size:
             return await super().figures(pair, slot, setup, params)
         end_ms = backtest.end_of(candles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -12,9 +13,10 @@ from hotbandd import parts
 from hotbandd.core import schedule
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, SpanSummary, encode
-from hotbandd.errors import ComputeError, FencedError, StoreUnreachableError
+from hotbandd.errors import ComputeError, FencedError, InputError, StoreUnreachableError
 from hotbandd.ports import Evaluation
 from hotbandd.services.loop import Due
+from hotbandd.services.parameters import ParametersInForce
 from tests.services.scenes import (
     BAD,
     DEAD,
@@ -231,6 +233,71 @@ async def test_new_parameters_reset_the_counters_and_leave_the_gate_open():
     assert (state.param_key, state.fails, state.eligible) == ("c0.55:l30:t2:ec60:xc60", 1, True)
     assert blob.gates[EUR] == 1
     assert len(await stage.store.evaluation_points(EUR, state.param_key, 0, FOR_EVER)) == 1
+
+
+class HandParams:
+    """Live parameters that a test sets by hand; an error is raised."""
+
+    def __init__(self) -> None:
+        self.overlays: Any = {}
+
+    async def read(self) -> Any:
+        if isinstance(self.overlays, Exception):
+            raise self.overlays
+        return self.overlays
+
+
+async def with_params(overlays: Any, **given: object) -> tuple[Stage, HandParams]:
+    stage, live = await Stage(**given).start(), HandParams()
+    live.overlays = overlays
+    stage.desk.evaluator._in_force = ParametersInForce(live, stage.desk.context.telemetry, "evaluator")
+    return stage, live
+
+
+async def test_an_entry_of_the_live_parameters_lies_over_the_settings_from_the_next_slot_on():
+    stage, live = await with_params({EUR: {"direction_lookback": 30}})
+    await stage.slot(NOW)
+    assert {pair: params.direction_lookback for pair, params in stage.backtests.params.items()} == {
+        EUR: 30,
+        GBP: 12,
+        AUD: 12,
+    }
+    assert (await stage.state()).param_key == "c0.55:l30:t2:ec60:xc60"
+    live.overlays = {GBP: {"c_min": "p80", "strategy": "fade"}}
+    await stage.slot(NOW + EVAL_MS)
+    assert (stage.backtests.params[EUR].direction_lookback, stage.backtests.params[GBP].c_min) == (12, "p80")
+    assert (await stage.store.summary(GBP)).param_key == "cp80:l12:t2:ec60:xc60:strategy=fade"
+
+
+async def test_live_parameters_that_cannot_be_used_leave_the_old_ones_in_force():
+    stage, live = await with_params({EUR: {"direction_lookback": 30}})
+    await stage.slot(NOW)
+    live.overlays = InputError("line 3: no parameter")
+    blob = await stage.slot(NOW + EVAL_MS)
+    assert stage.backtests.params[EUR].direction_lookback == 30
+    assert blob.gates[EUR] == 1
+    assert ("evaluator", "InputError") in recorded(stage.desk).calls("loop_failed")
+
+
+async def test_without_old_ones_to_stay_with_nothing_is_decided_on_live_parameters_that_cannot_be_used():
+    stage, live = await with_params(InputError("line 3: no parameter"))
+    with pytest.raises(InputError, match="line 3"):
+        await stage.slot(NOW)
+    assert await stage.store.gates_blob() is None
+    live.overlays = {}
+    assert (await stage.slot(NOW)).ts == NOW
+
+
+async def test_figures_stand_in_the_summary_while_no_candle_comes():
+    stage = await Stage().start()
+    await stage.slot(NOW)
+    await stage.slot(NOW + EVAL_MS, candles=False)
+    summary = await stage.store.summary(EUR)
+    assert (summary.ts, summary.summary["30"], summary.reasons) == (
+        NOW + EVAL_MS,
+        GOOD,
+        ["awaiting_consecutive", "manifold_stale"],
+    )
 
 
 OUTCOMES = {"p": GOOD, "f": BAD, "d": DEAD, "s": SHORT}
