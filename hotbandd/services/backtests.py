@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 from anyio.lowlevel import checkpoint
 
-from hotbandd.core import backtest, rolling
+from hotbandd.core import backtest, rolling, spans
 from hotbandd.core.candles import DAY_MS
 from hotbandd.core.documents import Params
 from hotbandd.core.rolling import Rolling
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.setup import Setup
 from hotbandd.core.spans import Figures
-from hotbandd.errors import InputError
 from hotbandd.ports import Compute
 from hotbandd.services.market import Market
+
+_NONE = np.empty(0, dtype=np.int64)
+NOTHING = spans.figures(np.empty(0), _NONE, _NONE, 0, dict.fromkeys(spans.spans_of(backtest.RUN_DAYS), 0.0))
 
 
 class Backtests:
@@ -33,14 +36,14 @@ class Backtests:
     async def figures(self, pair: str, slot: int, setup: Setup, params: Params) -> Figures:
         """Return the figures of the run over the hot days' candles closed by a slot, however many more are held in memory.
 
-        Raises InputError without candles, and what the run raises.
+        Without a candle none of its spans is covered. Raises what the run raises.
         """
         await checkpoint()
         series = self._market.series[pair]
         since = slot - self._hot_ms
         candles, metrics = series.until(slot, since)
         if not candles.size:
-            raise InputError(f"There are no candles of {pair}.")
+            return NOTHING
         if rolling.carries(setup, params):
             return self._rolling[pair].figures(series, slot, setup, params, since)
         request = backtest.request_of(pair, candles, metrics, self._calendar, setup, params)

@@ -32,7 +32,7 @@ def published(tmp_path):
             redis.set(f"bt:rolling:summary:{PAIR}", encode(summary))
             redis.set(f"ws:last:manifold:{PAIR}", encode(samples.manifold()))
             redis.set("risk:allocation_weights", encode(samples.weights()))
-        yield
+        yield server.url.removeprefix("unix://")
 
 
 def test_a_person_sees_gate_floors_and_guards_on_one_screen(cli, published):
@@ -49,6 +49,15 @@ def test_a_program_gets_the_same_as_json(cli, published):
     assert found["figures"][0]["name"] == "trades, 30 days"
     assert found["guards"][0]["met"] is True
     assert found["flip"]
+
+
+@pytest.mark.parametrize("value", [b'{"schema":2,"ts":1}', b"garbage", b""])
+def test_a_summary_of_another_schema_is_one_sentence_that_names_its_key(cli, published, value):
+    with Redis(unix_socket_path=published, protocol=2) as redis:
+        redis.set(f"bt:rolling:summary:{PAIR}", value)
+    ended = cli("explain", PAIR)
+    assert ended.code == 1
+    assert sentences(ended).startswith(f"The value at bt:rolling:summary:{PAIR} is not what hotband writes there")
 
 
 def test_an_instrument_that_nothing_is_published_about_is_unhealthy(cli, published):

@@ -74,6 +74,19 @@ def test_any_growth_gives_the_figures_of_a_run_of_its_own(
         assert carried.figures(series, moment, SETUP, params) == anew(series, moment, SETUP, params)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1300, 1900), st.sampled_from(SETS))
+def test_no_figure_moves_with_the_future(seed: int, cut: int, params: Params) -> None:
+    candles, metrics = walk(2000, seed)
+    other, other_metrics = walk(2000, seed + 1)
+    later = np.arange(2000) >= cut
+    mixed = Candles(*(np.where(later, b, a) for a, b in zip(candles, other, strict=True)))
+    mixed_metrics = MetricColumns(*(np.where(later, b, a) for a, b in zip(metrics, other_metrics, strict=True)))
+    moment = int(candles.t[cut - 1]) + MINUTE_MS
+    found = Rolling(PAIR, CALENDAR).figures(series_of(mixed, mixed_metrics), moment, SETUP, params)
+    assert found == Rolling(PAIR, CALENDAR).figures(series_of(candles, metrics), moment, SETUP, params)
+
+
 def test_months_of_slots_with_a_front_that_is_cut_off() -> None:
     """Ninety days and more, one slot in an hour: old possible trades are forgotten, and nothing changes."""
     candles, metrics = walk(30_000, step_min=6)

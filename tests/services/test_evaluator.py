@@ -182,12 +182,12 @@ async def test_the_failed_evaluation_of_one_instrument_shuts_its_gate_alone_and_
     assert (await stage.slot(NOW + 3 * EVAL_MS)).gates[GBP] == 1
 
 
-async def test_an_instrument_without_candles_fails_alone():
+async def test_an_instrument_without_candles_is_judged_neither_way_and_the_others_go_on():
     stage = await Stage().start()
     for pair in (EUR, GBP):
         calm(stage.desk.context.market.series[pair], NOW)
     blob = await stage.slot(NOW, candles=False)
-    assert blob.reasons[AUD] == ["evaluation_failed", "pattern_not_repeated", "manifold_missing"]
+    assert blob.reasons[AUD] == ["insufficient_history", "pattern_not_repeated", "manifold_missing"]
     assert blob.guards[AUD] is None
     assert (await stage.state(EUR)).passes == 1
 
@@ -370,6 +370,14 @@ async def test_a_corrupt_state_counts_as_a_shut_gate_that_needs_fresh_passes():
     assert blob.reasons[EUR] == ["awaiting_consecutive"]
     assert ("evaluator", "CorruptPayloadError") in recorded(stage.desk).calls("loop_failed")
     assert (await stage.slot(NOW + 3 * EVAL_MS)).gates[EUR] == 1
+
+
+async def test_a_summary_of_another_schema_is_overwritten_and_decides_nothing():
+    stage = await Stage().start()
+    await stage.garbage(f"bt:rolling:summary:{EUR}")
+    await stage.slot(NOW)
+    assert (await stage.slot(NOW + EVAL_MS)).gates[EUR] == 1
+    assert (await stage.store.summary(EUR)).summary["30"] == GOOD
 
 
 async def test_a_deposed_evaluator_publishes_nothing_and_stands_by():
