@@ -48,14 +48,16 @@ class PrometheusTelemetry:
         self._candles = _counter(registry, "candles", "Candles: stored, or refused by reason.", "instrument", "outcome")
         self._manifold = _gauge(registry, "manifold", "Metrics of the newest manifold.", "instrument", "metric")
         self._requests = _counter(registry, "oanda_requests", "Requests to OANDA.", "outcome")
-        self._sessions = _gauge(registry, "session_open", "Whether the session is open.", "instrument")
+        self._sessions = _PerInstrument(_gauge(registry, "session_open", "Whether the session is open.", "instrument"))
         self._kernel = _histogram(registry, "kernel_seconds", "Duration of one kernel task.", _KERNEL_BUCKETS)
 
     def _decisions(self, registry: CollectorRegistry) -> None:
-        self._eligible = _gauge(registry, "gate_eligible", "Whether the published gate is open.", "instrument")
+        self._eligible = _PerInstrument(
+            _gauge(registry, "gate_eligible", "Whether the published gate is open.", "instrument")
+        )
         self._blocked = _gauge(registry, "gate_blocked", "Whether a reason closes the gate.", "instrument", "reason")
-        self._buffer = _gauge(registry, "gate_buffer", "Hysteresis buffer.", "instrument")
-        self._cooldown = _gauge(registry, "gate_cooldown", "Whether the gate cools down.", "instrument")
+        self._buffer = _PerInstrument(_gauge(registry, "gate_buffer", "Hysteresis buffer.", "instrument"))
+        self._cooldown = _PerInstrument(_gauge(registry, "gate_cooldown", "Whether the gate cools down.", "instrument"))
         self._calmar = _gauge(registry, "backtest_calmar", "Calmar ratio over 30 days.", "instrument")
         self._pnl = _gauge(registry, "backtest_pnl_total", "Sum of log returns after cost over 30 days.", "instrument")
         self._trades = _gauge(registry, "backtest_trades", "Trades within 30 days.", "instrument")
@@ -119,9 +121,9 @@ class PrometheusTelemetry:
         self._ages.gates = blob.ts
         for instrument, reasons in blob.reasons.items():
             self._block(instrument, reasons)
-        _set_all(self._eligible, blob.gates)
-        _set_all(self._cooldown, blob.cooldowns)
-        _set_all(self._buffer, blob.bufs)
+        self._eligible.set_all(blob.gates)
+        self._cooldown.set_all(blob.cooldowns)
+        self._buffer.set_all(blob.bufs)
         for instrument, summary in summaries.items():
             self._backtest(instrument, summary)
 
@@ -147,7 +149,7 @@ class PrometheusTelemetry:
 
     def sessions(self, open_now: Mapping[str, bool]) -> None:
         """Report which instruments' sessions are open."""
-        _set_all(self._sessions, open_now)
+        self._sessions.set_all(open_now)
 
     def allocated(self, weights: Mapping[str, float], status: AllocatorStatus) -> None:
         """Report a slot of the allocator with the weights in force; what has none any more weighs 0."""
@@ -230,8 +232,19 @@ def _histogram(
     return Histogram(f"hotband_{name}", meaning, labels, registry=registry, buckets=buckets)
 
 
-def _set_all(gauge: Gauge, values: Mapping[str, float]) -> None:
-    """Set the values of all instruments; one that is not among them any more is gone."""
-    gauge.clear()
-    for instrument, value in values.items():
-        gauge.labels(instrument).set(value)
+class _PerInstrument:
+    """A gauge with one value per instrument, and none for those that are not among them any more."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._children: dict[str, Gauge] = {}
+
+    def set_all(self, values: Mapping[str, float]) -> None:
+        """Set the values of all instruments."""
+        for gone in self._children.keys() - values.keys():
+            self._gauge.remove(gone)
+            del self._children[gone]
+        for instrument, value in values.items():
+            if instrument not in self._children:
+                self._children[instrument] = self._gauge.labels(instrument)
+            self._children[instrument].set(value)

@@ -76,7 +76,7 @@ async def replayed(pair: str, source: HeldSource, settings: Settings, moment: in
     begin -= begin % (settings.eval_interval_sec * 1000)
     async with replaying.opened(source, settings, begin) as opened:
         with progress.moments("replay", begin, moment) as moved:
-            await opened.run(moment + round(settings.decision_lag_sec * 1000), moved)
+            await opened.run(moment + round(settings.decision_lag_sec * 1000), moved, allocating=False)
         manifold, bounds = opened.manifold(pair, moment)
         known = Known(
             summary=await opened.store.summary(pair),

@@ -15,7 +15,7 @@ from hotbandd import daemon, parts
 from hotbandd.adapters import log, metrics, strategies
 from hotbandd.adapters.clock import VirtualClock
 from hotbandd.adapters.compute import InlineCompute
-from hotbandd.adapters.live_params import FileParams
+from hotbandd.adapters.live_params import FileParams, FixedParams
 from hotbandd.adapters.replay import HeldSource, ReplaySource
 from hotbandd.adapters.store.memory import MemoryStore
 from hotbandd.cli import common
@@ -63,8 +63,8 @@ class Replay:
     store: MemoryStore
     desk: daemon.Desk
 
-    async def run(self, until: int, moved: Callable[[int], None] = lambda _: None) -> None:
-        """Run the loops up to a moment."""
+    async def run(self, until: int, moved: Callable[[int], None] = lambda _: None, *, allocating: bool = True) -> None:
+        """Run the loops up to a moment, the allocator's too unless only gates are asked for."""
         desk, context, ahead = self.desk, self.desk.context, Ahead(self.clock)
 
         async def member(loop: Loop, clock: Clock) -> None:
@@ -73,7 +73,7 @@ class Replay:
 
         await desk.hydrator.step(Due(ahead.now(), ahead.now()))  # decisions wait for the history
         async with anyio.create_task_group() as group:
-            for loop in desk.loops:
+            for loop in desk.loops if allocating else (desk.hydrator, desk.evaluator):
                 group.start_soon(member, loop, ahead if loop is desk.hydrator else self.clock)
             await self.clock.run(until, moved)
             await anyio.wait_all_tasks_blocked()
@@ -97,7 +97,7 @@ async def opened(source: CandleSource, settings: Settings, first: int, *, pace: 
     log.configure("warning", settings.log_format, interactive=sys.stderr.isatty(), secrets=settings.secrets())
     clock = VirtualClock(first, pace=pace)
     store = MemoryStore(parts.ages(settings), clock.now)
-    live_params = FileParams(Path(settings.home), strategies.rules())
+    live_params = FixedParams(await FileParams(Path(settings.home), strategies.rules()).read())
     outside = daemon.Outside(store, source, InlineCompute(), clock, metrics.telemetry(clock.now), live_params)
     await store.init_kill_switch(engaged=False)
     desk = _reading_ahead(daemon.desk(settings, outside), outside, settings)

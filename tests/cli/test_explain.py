@@ -74,7 +74,7 @@ def test_a_name_that_is_none_and_a_server_that_is_not_there(cli):
 # ---- at another time --------------------------------------------------------------------------------------------------
 
 DAYS = 38
-LIVELY = {"AUTO_MIN_COHERENCE": "0.2", "AUTO_GUARD_ENFORCE": "0"}
+LIVELY = {"AUTO_MIN_COHERENCE": "0.2", "AUTO_GUARD_ENFORCE": "0", "EVAL_INTERVAL_SEC": "3600"}
 AT = "2024-04-10T13:07"
 
 
