@@ -37,29 +37,31 @@ def summary(ret: Floats, entry_ms: Ints, exit_ms: Ints, span_ms: int) -> Perform
     """
     if not len(ret):
         return NO_TRADES
-    total = float(np.cumsum(ret)[-1])
-    drawdown = max_drawdown(ret)
-    held = exit_ms - entry_ms
+    equity = np.cumsum(ret)
+    total = float(equity[-1])
+    drawdown = _fall(equity)
+    held = int((exit_ms - entry_ms).sum())
     return Performance(
         trades=len(ret),
-        win_rate=float(np.mean(ret > 0)),
+        win_rate=float(np.count_nonzero(ret > 0) / len(ret)),
         pnl_total=total,
         max_drawdown=drawdown,
         calmar=calmar(total, drawdown),
         profit_factor=profit_factor(ret),
-        avg_hold_min=float(np.mean(held)) / _MINUTE_MS,
-        exposure=min(1.0, float(np.sum(held)) / span_ms),
+        avg_hold_min=held / len(ret) / _MINUTE_MS,
+        exposure=min(1.0, held / span_ms),
         max_losing_streak=max_losing_streak(ret),
     )
 
 
 def max_drawdown(ret: Floats) -> float:
     """Return the largest fall, ≥ 0, of the cumulative return from its highest point so far, the start at 0 included."""
-    if not len(ret):
-        return 0.0
-    equity = np.cumsum(ret)
+    return _fall(np.cumsum(ret)) if len(ret) else 0.0
+
+
+def _fall(equity: Floats) -> float:
     peak = np.maximum(np.maximum.accumulate(equity), 0.0)
-    return float(np.max(peak - equity))
+    return float((peak - equity).max())
 
 
 def calmar(pnl_total: float, drawdown: float) -> float:
@@ -81,5 +83,7 @@ def profit_factor(ret: Floats) -> float:
 
 def max_losing_streak(ret: Floats) -> int:
     """Return the length of the longest run of losing trades."""
-    kept = np.flatnonzero(np.concatenate(([True], ret >= 0, [True])))
-    return int(np.max(np.diff(kept))) - 1
+    kept = np.ones(len(ret) + 2, dtype=np.bool_)
+    np.greater_equal(ret, 0, out=kept[1:-1])
+    at = kept.nonzero()[0]
+    return int((at[1:] - at[:-1]).max()) - 1

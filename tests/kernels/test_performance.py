@@ -60,6 +60,11 @@ def test_the_figures_stay_within_their_bounds(ret: list[float]) -> None:
     assert all(math.isfinite(x) for x in found)
 
 
+def test_figures_are_plain_numbers_that_any_document_can_hold() -> None:
+    found = performance.summary(np.array([0.1, -0.2, 0.3]), np.arange(3) * 60_000, np.arange(1, 4) * 60_000, 86_400_000)
+    assert [type(value) for value in found] == [int] + [float] * 7 + [int]
+
+
 def test_no_trades_give_zeros() -> None:
     assert summed([]) == NO_TRADES == Performance(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
