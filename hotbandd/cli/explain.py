@@ -37,7 +37,7 @@ def explain_command(name: str, at: str | None, candles: Path | None, env_file: P
             if moment is None:
                 return await published(settings, store, pair)
             page = await store.candles(pair, settings.candle_gran, 0, moment + MINUTE_MS)
-        chosen = replace(settings, pairs=(pair,), source="replay:.")
+        chosen = replace(settings, pairs=(pair,))
         return await replayed(pair, HeldSource({pair: page.candles}), chosen, moment)
 
     found = common.run(read)

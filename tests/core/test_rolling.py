@@ -21,6 +21,7 @@ from hotbandd.core.sessions import calendar
 from hotbandd.core.setup import Setup
 from hotbandd.core.spans import Figures
 from hotbandd.core.thresholds import Guards
+from kernels import ledger
 from tests.core.test_backtest import MONDAY, walk
 
 PAIR = "EUR_USD"
@@ -87,9 +88,19 @@ def test_no_figure_moves_with_the_future(seed: int, cut: int, params: Params) ->
     assert found == Rolling(PAIR, CALENDAR).figures(series_of(candles, metrics), moment, SETUP, params)
 
 
-def test_months_of_slots_with_a_front_that_is_cut_off() -> None:
-    """Ninety days and more, one slot in an hour: old possible trades are forgotten, and nothing changes."""
-    candles, metrics = walk(30_000, step_min=6)
+def test_months_of_slots_with_a_front_that_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ninety days and more, one slot a day: old possible trades are forgotten, and nothing changes."""
+    monkeypatch.setattr(ledger, "_ROOM", 8)
+    forgotten: list[int] = []
+    whole = ledger.Ledger.forget
+
+    def forget(self: ledger.Ledger, before_ms: int) -> None:
+        before = self._settled
+        whole(self, before_ms)
+        forgotten.append(before - self._settled)
+
+    monkeypatch.setattr(ledger.Ledger, "forget", forget)
+    candles, metrics = walk(30_000, step_min=12)
     at, per_slot = 20_000, 137
     series = series_of(candles.take(slice(0, at)), metrics.take(slice(0, at)))
     carried = Rolling(PAIR, CALENDAR)
@@ -104,6 +115,7 @@ def test_months_of_slots_with_a_front_that_is_cut_off() -> None:
         series.trim(series.newest - 95 * DAY_MS)
         at += per_slot
     assert len(seen) > 50
+    assert sum(forgotten) > 100
 
 
 def test_a_series_that_is_cut_within_the_run_is_told_as_it_is() -> None:
