@@ -34,13 +34,13 @@ EUR, GBP, AUD = PAIRS
 DAYS = 65
 
 
-@lru_cache(maxsize=4)
-def market(pair: str) -> Candles:
+@lru_cache(maxsize=8)
+def market(pair: str, days: int = DAYS) -> Candles:
     """Return candles of the simulated market up to a while after NOW."""
 
-    weeks = range(week_at(NOW - DAYS * DAY_MS), week_at(NOW + 2 * EVAL_MS) + 1)
+    weeks = range(week_at(NOW - days * DAY_MS), week_at(NOW + 2 * EVAL_MS) + 1)
     whole = concatenate(week_of(DEFAULT_SEED, pair, week) for week in weeks)
-    return whole.between(NOW - DAYS * DAY_MS, NOW + 2 * EVAL_MS)
+    return whole.between(NOW - days * DAY_MS, NOW + 2 * EVAL_MS)
 
 
 def equal_prices() -> Candles:
@@ -68,7 +68,7 @@ class Desk:
 
     def __init__(self, histories: dict[str, Candles], **given: object) -> None:
         self.histories = histories
-        self.settings: Settings = settings_of(candle_hot_days=DAYS, **given)
+        self.settings: Settings = settings_of(**{"candle_hot_days": DAYS, **given})
         self.clock = HandClock()
         self.store = store_of(self.settings, self.clock)
 
