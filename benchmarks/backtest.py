@@ -151,8 +151,8 @@ async def measure_grid() -> dict[str, Any]:
     trades: list[int] = []
 
     async def one(part: list[Params]) -> None:
-        figures = await compute.run(sweep, "EUR_USD", whole, setup, part)
-        trades.extend(one.spans["60"].trades for one in figures)
+        swept = await compute.run(sweep, "EUR_USD", whole, setup, part)
+        trades.extend(one.figures.spans["60"].trades for one in swept)
 
     await compute.run(os.getpid)  # the workers have begun
     began = time.perf_counter()

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 SCHEMA: Literal[1] = 1
+YEAR_SEC = 31_536_000
 
 Flag = Literal[0, 1]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -124,10 +125,10 @@ class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     c_min: float | str
     direction_lookback: Annotated[int, Meta(ge=1, le=1440)]
     dir_threshold_bps: Annotated[float, Meta(ge=0.0)]
-    entry_cooldown_sec: Annotated[int, Meta(ge=0)] = 60
-    exit_cooldown_sec: Annotated[int, Meta(ge=0)] = 60
+    entry_cooldown_sec: Annotated[int, Meta(ge=0, le=YEAR_SEC)] = 60
+    exit_cooldown_sec: Annotated[int, Meta(ge=0, le=YEAR_SEC)] = 60
     strategy: str = "combined"
-    max_hold_min: Annotated[int, Meta(ge=1)] = 240
+    max_hold_min: Annotated[int, Meta(ge=1, le=YEAR_SEC // 60)] = 240
     tp_bps: Annotated[float, Meta(gt=0.0)] | None = None
     sl_bps: Annotated[float, Meta(gt=0.0)] | None = None
     cost_bps: Annotated[float, Meta(ge=0.0)] | None = None

@@ -3,7 +3,7 @@
 Every implementation of a port passes the contract suite of that port in ``tests/adapters``.
 """
 
-from hotbandd.ports.archive import SignalArchive
+from hotbandd.ports.archive import SignalArchive, TrialArchive
 from hotbandd.ports.artifacts import Artifacts
 from hotbandd.ports.market import Broker, CandleSource, Page
 from hotbandd.ports.parameters import LiveParams
@@ -30,4 +30,5 @@ __all__ = [
     "SignalArchive",
     "Store",
     "Telemetry",
+    "TrialArchive",
 ]

@@ -5,10 +5,11 @@ Nothing here is fenced: all of it is idempotent, and none of it decides what may
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hotbandd.core.documents import Manifold, Signal
+from hotbandd.core.trial_documents import BestConfig, LiveConfigChanged, ReportDocument, TrialRun, TrialTrades
 
 
 class SignalArchive(Protocol):
@@ -35,4 +36,60 @@ class SignalArchive(Protocol):
 
     async def hydrate(self, document: Manifold) -> bool:
         """Write a newest manifold and send it, unless one as late is there; return whether it was written."""
+        ...
+
+
+class TrialArchive(Protocol):
+    """Runs of trials and what was made of them. Raises as SignalArchive does."""
+
+    async def lock(self, holder: str) -> bool:
+        """Take the right to run trials for a minute, or prolong one's own; return whether it is held now."""
+        ...
+
+    async def unlock(self, holder: str) -> None:
+        """Give the right up, if it is still held."""
+        ...
+
+    async def finished(self, spec: str) -> set[str]:
+        """Return the names of a spec's finished combinations."""
+        ...
+
+    async def complete(self, spec: str) -> None:
+        """Forget which combinations of a spec are finished: the next run of it begins anew."""
+        ...
+
+    async def put_runs(self, spec: str, runs: Mapping[str, TrialRun]) -> None:
+        """Store runs, by the names of their combinations, list them, and note the combinations as finished, at once."""
+        ...
+
+    async def put_trades(self, trades: TrialTrades) -> None:
+        """Store the trades of a run."""
+        ...
+
+    async def runs(self, since_ms: int) -> list[TrialRun]:
+        """Return the listed runs since a moment, ascending; corrupt and expired ones are left out."""
+        ...
+
+    async def trades(self, run_id: str) -> TrialTrades | None:
+        """Return the trades of a run."""
+        ...
+
+    async def put_best(self, config: BestConfig) -> None:
+        """Store the best configuration of an instrument, or of all."""
+        ...
+
+    async def best(self, name: str) -> BestConfig | None:
+        """Return the best configuration of an instrument, or GLOBAL."""
+        ...
+
+    async def put_report(self, report: ReportDocument) -> None:
+        """Store the newest report."""
+        ...
+
+    async def report(self) -> ReportDocument | None:
+        """Return the newest report."""
+        ...
+
+    async def announce(self, change: LiveConfigChanged) -> None:
+        """Tell whoever listens that an instrument's parameters were promoted."""
         ...

@@ -93,6 +93,40 @@ def manifold_fence(instrument: str) -> str:
     return f"manifold:{instrument}"
 
 
+TRIAL_INDEX = "bt:trial:index"
+TRIAL_LOCK = "bt:trial:lock"
+REPORT = "opt:backtests:report:latest"
+
+TRIALS_MS = 30 * DAY_MS
+TRIAL_LOCK_MS = 60_000
+BEST_MS = 14 * DAY_MS
+
+
+def trial_run(run_id: str) -> str:
+    """One run of a trial."""
+    return f"bt:trial:run:{run_id}"
+
+
+def trial_trades(run_id: str) -> str:
+    """Trades of a run."""
+    return f"bt:trial:trades:{run_id}"
+
+
+def trial_progress(spec: str) -> str:
+    """Set of a spec's finished combinations."""
+    return f"bt:trial:progress:{spec}"
+
+
+def best_config(name: str) -> str:
+    """Best parameters of an instrument, or GLOBAL."""
+    return f"opt:best_config:{name}"
+
+
+def live_config_channel(instrument: str) -> str:
+    """Channel of an instrument's promoted parameters."""
+    return f"opt:live_config:changed:{instrument}"
+
+
 @dataclass(frozen=True)
 class Expiries:
     """Lives of keys in real ms: the contract's, divided by the speed of the clock, at least a second."""
