@@ -106,3 +106,10 @@ class ComputeError(HotbandError):
 
 class RestartIntensityError(HotbandError):
     """A loop failed too often."""
+
+
+def first_of(error: BaseException) -> HotbandError | None:
+    """Return the first error of ours in a group of errors, or the error itself if it is one; None where there is none."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := first_of(inner)) is not None), None)
+    return error if isinstance(error, HotbandError) else None

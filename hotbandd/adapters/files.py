@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio.to_thread
@@ -95,10 +96,21 @@ def _temporary(path: Path, content: bytes) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+            _as_before(path, file.fileno())
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
+
+
+def _as_before(path: Path, handle: int) -> None:
+    """Give a file the rights and, where that is allowed, the owner of the one whose place it takes: others may have to read it."""
+    if not path.exists():
+        return
+    before = path.stat()
+    os.fchmod(handle, stat.S_IMODE(before.st_mode))
+    with suppress(PermissionError):
+        os.fchown(handle, before.st_uid, before.st_gid)
 
 
 def _sync_folder(folder: Path) -> None:

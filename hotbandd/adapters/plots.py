@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import plotly.graph_objects as go
+from markdown_it import MarkdownIt
 from plotly.subplots import make_subplots
 
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Floats, Ints
+from hotbandd.core.findings import Finding
 from hotbandd.core.series import MetricColumns
 from kernels.backtest import REASONS, Trades
 
@@ -30,6 +33,17 @@ table {{ border-collapse: collapse; margin-bottom: .6rem }} td, th {{ padding: .
 """
 
 
+_REPORT: Final = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 1.2rem auto; max-width: 80rem; padding: 0 1rem; color: #1c1f23; background: #fff }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto }}
+td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #dde; text-align: right }}
+td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) {{ text-align: left }} code {{ font-size: .9em }}
+</style></head><body>{body}{plots}</body></html>
+"""
+
+
 class Shown(NamedTuple):
     """A back-test to be plotted: its candles and metrics, trades, and the bounds that metrics are drawn against, None for none."""
 
@@ -43,6 +57,78 @@ def backtest_page(title: str, words: str, table: Sequence[Sequence[str]], shown:
     """Return a page with a table (its first row heads it) and the plot of a back-test."""
     plot = backtest_figure(shown).to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
     return _PAGE.format(title=escape(title), words=escape(words), table=_table(table), plot=plot)
+
+
+def report_page(text: str, findings: Sequence[Finding]) -> bytes:
+    """Return a report in Markdown as a page, with plots: equity of the winners, the grid as heat maps, the walk-forward."""
+    body = MarkdownIt("commonmark").enable("table").render(text)
+    drawn = [_equity_figure(findings), *_grid_figures(findings), _forward_figure(findings)]
+    shown = [figure for figure in drawn if figure.data]
+    plots = "".join(
+        figure.to_html(full_html=False, include_plotlyjs=not i, config={"displaylogo": False})
+        for i, figure in enumerate(shown)
+    )
+    title = text.partition("\n")[0].removeprefix("# ")
+    return _REPORT.format(title=escape(title), body=body, plots=plots).encode()
+
+
+def _equity_figure(findings: Sequence[Finding]) -> go.Figure:
+    figure = go.Figure()
+    for found in findings:
+        if found.winner is not None:
+            daily = np.array(found.winner.daily)
+            ends = found.winner.ts - DAY_MS * np.arange(len(daily) - 1, -1, -1, dtype=np.int64)
+            figure.add_trace(go.Scatter(x=_times(ends), y=np.cumsum(daily), name=found.instrument))
+    figure.update_layout(title="Equity of the winners, log return after cost", template="plotly_white", height=420)
+    return figure
+
+
+def _grid_figures(findings: Sequence[Finding]) -> list[go.Figure]:
+    return [figure for found in findings if (figure := _grid_figure(found)) is not None]
+
+
+def _grid_figure(found: Finding) -> go.Figure | None:
+    """Draw the mean calmar over the two parameters of a grid that take the most values; None where fewer than two vary."""
+    params = [msgspec.structs.asdict(run.params) for run in found.runs]
+    values = {name: sorted({str(one[name]) for one in params}, key=_numeric) for name in params[0]}
+    varied = sorted((name for name in values if len(values[name]) > 1), key=lambda name: (-len(values[name]), name))
+    if len(varied) < 2:
+        return None
+    x, y = varied[:2]
+    cells: dict[tuple[str, str], list[float]] = {}
+    for run, one in zip(found.runs, params, strict=True):
+        cells.setdefault((str(one[x]), str(one[y])), []).append(run.summary.calmar)
+    z = [[float(np.mean(cells.get((a, b), [np.nan]))) for a in values[x]] for b in values[y]]
+    figure = go.Figure(
+        go.Heatmap(
+            x=values[x], y=values[y], z=z, colorscale="RdBu", zmid=0, colorbar_title="calmar", texttemplate="%{z:.2f}"
+        )
+    )
+    figure.update_layout(title=f"{found.instrument}: mean calmar over the grid", template="plotly_white", height=360)
+    figure.update_xaxes(title=x, type="category")
+    figure.update_yaxes(title=y, type="category")
+    return figure
+
+
+def _forward_figure(findings: Sequence[Finding]) -> go.Figure:
+    figure = go.Figure()
+    for found in findings:
+        folds = found.luck.walk_forward if found.luck else []
+        if folds:
+            ends = _times(np.array([fold.test_end for fold in folds], dtype=np.int64))
+            bars = go.Bar(x=ends, y=[fold.test_pnl for fold in folds], name=found.instrument)
+            figure.add_trace(bars)
+    figure.update_layout(
+        title="Walk-forward: what the choice of 20 days made on the 10 days after", template="plotly_white", height=420
+    )
+    return figure
+
+
+def _numeric(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
 
 
 def backtest_figure(shown: Shown) -> go.Figure:

@@ -153,6 +153,33 @@ def warmup(
 
 
 @app.command()
+def trials(
+    spec: Annotated[str, typer.Argument(help="YAML file of what to try, or - for standard input.")],
+    force: Annotated[bool, typer.Option("--force", help="Run more than TRIALS_MAX_COMBINATIONS.")] = False,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Back-test every combination of a grid of parameters; an interrupted run is gone on with."""
+    from hotbandd.cli import trials as command
+
+    command.trials_command(spec, force=force, as_json=as_json, env_file=env_file)
+
+
+@app.command()
+def report(
+    days: Annotated[int, typer.Option(help="Trials of so many days.", min=1, max=30)] = 14,
+    min_trades: Annotated[int, typer.Option(help="Trades that a winner needs.", min=0)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files, instead of output/reports/backtests.")] = None,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Report on the trials of the last days: winners, and how much of each may be luck."""
+    from hotbandd.cli import report as command
+
+    command.report_command(days=days, min_trades=min_trades, out=out, as_json=as_json, env_file=env_file)
+
+
+@app.command()
 def snapshot(as_json: Json = False, env_file: EnvFile = None) -> None:
     """Write account, open trades, allocation and gates of one moment below docs/reports/snapshots."""
     from hotbandd.cli import snapshot as command
@@ -228,3 +255,43 @@ def reload(env_file: EnvFile = None) -> None:
     from hotbandd.cli import configuration
 
     configuration.reload(env_file)
+
+
+@app.command()
+def promote(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Put the winners of trials in force: config/live_params.yaml, the previous one kept as .bak."""
+    from hotbandd.cli import promote as command
+
+    command.promote(env_file, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def apply(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Write the promoted global parameters into .env.hotband, all else there as it was."""
+    from hotbandd.cli import promote as command
+
+    command.apply(env_file, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def deploy(
+    spec: Annotated[Path | None, typer.Option(help="What to try, instead of config/experiments/nightly.yaml.")] = None,
+    days: Annotated[
+        int | None, typer.Option(help="Back-fill so many days, instead of CANDLE_COUNT candles.", min=1)
+    ] = None,
+    min_trades: Annotated[int, typer.Option(help="Trades that a winner needs.", min=0)] = 5,
+    as_json: Json = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Warm up, try, report, promote, apply and reload, as the settings ask; stop at the first fault, the kill switch engaged."""
+    from hotbandd.cli import deploy as command
+
+    command.deploy_command(spec=spec, days=days, min_trades=min_trades, as_json=as_json, env_file=env_file)

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from hotbandd.core.live_params import Overlays
-from hotbandd.errors import HotbandError, InputError, SettingsError, StoreUnreachableError, UsageError
+from hotbandd.errors import InputError, SettingsError, StoreUnreachableError, UsageError, first_of
 from hotbandd.ports import Server, SignalArchive, Store
 from hotbandd.settings import Loaded, Settings, read_settings
 
@@ -50,18 +50,10 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
     try:
         return anyio.run(main, backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
-        ours = _first(group)
+        ours = first_of(group)
         if ours is None:
             raise
         raise ours from group
-
-
-def _first(group: BaseExceptionGroup[Any]) -> HotbandError | None:
-    for error in group.exceptions:
-        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, HotbandError):
-            return found
-    return None
 
 
 @asynccontextmanager

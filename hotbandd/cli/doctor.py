@@ -26,22 +26,29 @@ _STYLES = {"ok": "green", "warning": "yellow", "fault": "red"}
 
 def doctor(env_file: Path | None, *, as_json: bool) -> None:
     """Look at everything; raise UnhealthyError where something is wrong."""
-    checks = [_versions()]
     try:
         settings = common.settings(env_file, source_needed=True, level="error")
     except SettingsError as error:
-        checks.append(Check("settings", "fault", "wrong", str(error)))
+        found = [_versions(), Check("settings", "fault", "wrong", str(error))]
     else:
-        checks.append(Check("settings", "ok", f"{len(settings.pairs)} instruments, source {settings.source}"))
-        checks.append(operation.judged_disk(settings.home, _disk(Path(settings.home))))
-        checks += common.run(lambda: _outside(settings))
+        found = common.run(lambda: checks(settings))
     if as_json:
-        common.print_json({"healthy": operation.healthy(checks), "checks": checks})
+        common.print_json({"healthy": operation.healthy(found), "checks": found})
     else:
-        _show(checks)
-    if not operation.healthy(checks):
-        count = sum(check.state == "fault" for check in checks)
-        raise UnhealthyError(f"{count} of {len(checks)} checks found a fault; the table says what to do.")
+        _show(found)
+    if not operation.healthy(found):
+        count = sum(check.state == "fault" for check in found)
+        raise UnhealthyError(f"{count} of {len(found)} checks found a fault; the table says what to do.")
+
+
+async def checks(settings: Settings) -> list[Check]:
+    """Look at everything, with good settings."""
+    return [
+        _versions(),
+        Check("settings", "ok", f"{len(settings.pairs)} instruments, source {settings.source}"),
+        operation.judged_disk(settings.home, _disk(Path(settings.home))),
+        *await _outside(settings),
+    ]
 
 
 async def _outside(settings: Settings) -> list[Check]:

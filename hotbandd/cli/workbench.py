@@ -14,10 +14,11 @@ from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.files import FolderArtifacts
 from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.signals import ValkeySignals
+from hotbandd.adapters.store.trials import ValkeyTrials
 from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.cli import common
 from hotbandd.core.sessions import Calendar
-from hotbandd.ports import Artifacts, CandleSource, Compute, SignalArchive, Store
+from hotbandd.ports import Artifacts, CandleSource, Compute, SignalArchive, Store, TrialArchive
 from hotbandd.settings import Settings
 
 
@@ -29,6 +30,7 @@ class Workbench:
     calendar: Calendar
     store: Store
     signals: SignalArchive
+    trials: TrialArchive
     artifacts: Artifacts
     compute: Compute
     source: CandleSource | None
@@ -56,6 +58,7 @@ async def workbench(settings: Settings, *, source: bool = False) -> AsyncIterato
             calendar=calendar,
             store=store,
             signals=ValkeySignals(backend, ages),
+            trials=ValkeyTrials(backend),
             artifacts=FolderArtifacts(Path(settings.home)),
             compute=compute,
             source=chosen,

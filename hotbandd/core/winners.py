@@ -7,10 +7,12 @@ from math import fsum
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from hotbandd.core.documents import Params, SpanSummary
 from hotbandd.core.spans import JUDGED_SPAN
 from hotbandd.core.trial_documents import TrialRun
+from kernels.luck import sharpe
 
 
 class GlobalWinner(NamedTuple):
@@ -63,6 +65,28 @@ def global_winner(runs: Iterable[TrialRun]) -> GlobalWinner | None:
     complete = [(_mean(kept), encoded) for encoded, kept in sets.items() if len(kept) == len(instruments)]
     best = min((each for each in complete if each[0].mean_pnl > 0), key=_global_merit, default=None)
     return None if best is None else best[0]
+
+
+def averaged(runs: Iterable[TrialRun]) -> list[TrialRun]:
+    """Return a run for each parameter set that ran on every instrument, with the means of its figures and days over them.
+
+    Its ``sharpe`` is day by day, not trade by trade, as its returns are. Sets are in the order of their ``param_key``.
+    """
+    kept = list(runs)
+    instruments = {run.instrument for run in kept}
+    sets: dict[bytes, dict[str, TrialRun]] = {}
+    for run in kept:
+        sets.setdefault(msgspec.json.encode(run.params), {})[run.instrument] = run
+    made = [_average([ran[name] for name in sorted(ran)]) for ran in sets.values() if ran.keys() == instruments]
+    return sorted(made, key=lambda run: run.param_key)
+
+
+def _average(runs: Sequence[TrialRun]) -> TrialRun:
+    days = min(len(run.daily) for run in runs)
+    daily = [fsum(values) / len(runs) for values in zip(*(run.daily[-days:] for run in runs if days), strict=True)]
+    return msgspec.structs.replace(
+        runs[0], summary=mean_summary(runs), daily=daily, sharpe=sharpe(np.array(daily, dtype=np.float64))
+    )
 
 
 def mean_summary(runs: Sequence[TrialRun]) -> SpanSummary:

@@ -1,0 +1,89 @@
+"""How much of a winner may be luck: what its trials tell about it, in figures and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from typing import Final
+
+import numpy as np
+
+from hotbandd.core.candles import DAY_MS, Floats
+from hotbandd.core.trial_documents import FoldResult, Luck, TrialRun
+from kernels import luck, performance
+from kernels.luck import Fold
+
+CONFIDENT: Final = 0.95  # a deflated Sharpe ratio from which on a winner is told from luck, as the paper has it
+OVERFIT: Final = 0.5  # from here on, the best in sample does worse than half of the others out of sample
+PARTS: Final = (16, 14, 12, 10, 8)
+FIT_DAYS: Final = 20
+TEST_DAYS: Final = 10
+
+
+def assess(winner: TrialRun, runs: Sequence[TrialRun], ret: Floats | None, end_ms: int) -> Luck:
+    """Assess a winner among all runs of its instrument and spec, itself included.
+
+    ``ret``: its returns trade by trade, None where they are not kept; ``end_ms``: where the days of the runs end.
+    """
+    deflated = None if ret is None else luck.deflated_sharpe(ret, np.array([run.sharpe for run in runs]))
+    known = None if deflated is None or isnan(deflated) else deflated
+    daily = np.array([run.daily for run in runs]).T
+    pbo = _overfitting(daily)
+    folds = _walk_forward(runs, daily, end_ms)
+    return Luck(
+        trials=len(runs), deflated_sharpe=known, pbo=pbo, walk_forward=folds, words=_words(len(runs), known, pbo, folds)
+    )
+
+
+def _overfitting(daily: Floats) -> float | None:
+    """Return the probability of overfitting; None for too few trials or days."""
+    days, trials = daily.shape if daily.ndim == 2 else (0, 0)
+    fitting = [parts for parts in PARTS if days >= 2 * parts]
+    if trials < 2 or not fitting:
+        return None
+    return luck.overfitting(daily, min(fitting, key=lambda parts: (days % parts, -parts))).pbo
+
+
+def _walk_forward(runs: Sequence[TrialRun], daily: Floats, end_ms: int) -> list[FoldResult]:
+    """Fit on some days by the rule of the winner, test on the days after, and roll."""
+    days = daily.shape[0]
+    folds = luck.walk_forward(end_ms - days * DAY_MS, end_ms, FIT_DAYS, TEST_DAYS)
+    return [_fold(fold, runs, daily, end_ms) for fold in folds]
+
+
+def _fold(fold: Fold, runs: Sequence[TrialRun], daily: Floats, end_ms: int) -> FoldResult:
+    first, split, last = (len(daily) - (end_ms - moment) // DAY_MS for moment in fold)
+    fitted = daily[first:split]
+    best = min(range(len(runs)), key=lambda i: (*_merit(fitted[:, i]), runs[i].param_key))
+    return FoldResult(
+        fit_start=fold.fit_start,
+        fit_end=fold.fit_end,
+        test_end=fold.test_end,
+        param_key=runs[best].param_key,
+        fit_pnl=float(fitted[:, best].sum()),
+        test_pnl=float(daily[split:last, best].sum()),
+    )
+
+
+def _merit(ret: Floats) -> tuple[float, float]:
+    total = float(ret.sum())
+    return -performance.calmar(total, performance.max_drawdown(ret)), -total
+
+
+def _words(trials: int, deflated: float | None, pbo: float | None, folds: Sequence[FoldResult]) -> str:
+    """Say what the figures mean."""
+    said = [f"best of {trials} trials"] if trials > 1 else ["the only trial"]
+    if deflated is None:
+        said.append("its deflated Sharpe ratio is not known (too few trades)")
+    else:
+        said.append(f"a Sharpe ratio that beats the luck of so many trials with a probability of {deflated:.0%}")
+    if pbo is not None:
+        said.append(
+            f"{pbo:.0%} of the ways to split the days would have chosen a set that does worse than most afterwards"
+        )
+    if folds:
+        earned = sum(fold.test_pnl > 0 for fold in folds)
+        said.append(f"{earned} of {len(folds)} walk-forward tests earned")
+    lucky = deflated is None or deflated < CONFIDENT or (pbo is not None and pbo >= OVERFIT)
+    verdict = "Indistinguishable from luck" if lucky else "Unlikely to be luck alone"
+    return f"{verdict}: {'; '.join(said)}."
