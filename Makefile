@@ -44,6 +44,7 @@ bench: $(RIVALS)
 	$(BIN)/python -m benchmarks.pool
 	$(BIN)/python -m benchmarks.backtest
 	$(BIN)/python -m benchmarks.evaluator
+	$(BIN)/python -m benchmarks.toolchain
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
