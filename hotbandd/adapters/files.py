@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -66,6 +67,8 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
         try:
             for path, content in contents.items():
                 with _named(path):
+                    if path.is_dir():
+                        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                     temporaries[path] = _temporary(path, content)
             for path, temporary in temporaries.items():
                 with _named(path):

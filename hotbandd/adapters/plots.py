@@ -61,7 +61,7 @@ def backtest_page(title: str, words: str, table: Sequence[Sequence[str]], shown:
 
 def report_page(text: str, findings: Sequence[Finding]) -> bytes:
     """Return a report in Markdown as a page, with plots: equity of the winners, the grid as heat maps, the walk-forward."""
-    body = MarkdownIt("commonmark").enable("table").render(text)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
     drawn = [_equity_figure(findings), *_grid_figures(findings), _forward_figure(findings)]
     shown = [figure for figure in drawn if figure.data]
     plots = "".join(
@@ -77,7 +77,7 @@ def _equity_figure(findings: Sequence[Finding]) -> go.Figure:
     for found in findings:
         if found.winner is not None:
             daily = np.array(found.winner.daily)
-            ends = found.winner.ts - DAY_MS * np.arange(len(daily) - 1, -1, -1, dtype=np.int64)
+            ends = found.winner.end_ms - DAY_MS * np.arange(len(daily) - 1, -1, -1, dtype=np.int64)
             figure.add_trace(go.Scatter(x=_times(ends), y=np.cumsum(daily), name=found.instrument))
     figure.update_layout(title="Equity of the winners, log return after cost", template="plotly_white", height=420)
     return figure

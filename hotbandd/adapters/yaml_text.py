@@ -35,11 +35,11 @@ def load(data: bytes) -> Any:
         return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"line {line}: it is not YAML ({error.problem}); mend it.") from error
+        raise InputError(f"line {line}: it is not YAML ({' '.join(str(error.problem).split())}); mend it.") from error
     except ReaderError as error:
         line = _line(data, len(text[: error.position].encode()))
         raise InputError(f"line {line}: it is not YAML (it holds a character that none may); mend it.") from error
-    except (YAMLError, RecursionError, ValueError) as error:
+    except (YAMLError, RecursionError, ValueError, ArithmeticError, LookupError) as error:
         raise InputError(f"line 1: it is not YAML ({str(error).partition(chr(10))[0]}); mend it.") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isnan
+from math import floor, isnan
 from typing import Final
 
 import numpy as np
@@ -27,12 +27,24 @@ def assess(winner: TrialRun, runs: Sequence[TrialRun], ret: Floats | None, end_m
     """
     deflated = None if ret is None else luck.deflated_sharpe(ret, np.array([run.sharpe for run in runs]))
     known = None if deflated is None or isnan(deflated) else deflated
-    daily = np.array([run.daily for run in runs]).T
+    daily = _by_day(runs)
     pbo = _overfitting(daily)
     folds = _walk_forward(runs, daily, end_ms)
     return Luck(
         trials=len(runs), deflated_sharpe=known, pbo=pbo, walk_forward=folds, words=_words(len(runs), known, pbo, folds)
     )
+
+
+def percent(share: float) -> str:
+    """Return a share as text, rounded down, so that what falls short of a limit does not read as if it reached it."""
+    return f"{floor(share * 1000) / 10:g}%"
+
+
+def _by_day(runs: Sequence[TrialRun]) -> Floats:
+    """Return daily returns, float64[days, trials]; no days where the runs do not cover the same ones."""
+    if len({(run.end_ms, len(run.daily)) for run in runs}) != 1:
+        return np.empty((0, len(runs)))
+    return np.array([run.daily for run in runs]).T
 
 
 def _overfitting(daily: Floats) -> float | None:
@@ -76,10 +88,10 @@ def _words(trials: int, deflated: float | None, pbo: float | None, folds: Sequen
     if deflated is None:
         said.append("its deflated Sharpe ratio is not known (too few trades)")
     else:
-        said.append(f"a Sharpe ratio that beats the luck of so many trials with a probability of {deflated:.0%}")
+        said.append(f"a Sharpe ratio that beats the luck of so many trials with a probability of {percent(deflated)}")
     if pbo is not None:
         said.append(
-            f"{pbo:.0%} of the ways to split the days would have chosen a set that does worse than most afterwards"
+            f"{percent(pbo)} of the ways to split the days would have chosen a set that does worse than most afterwards"
         )
     if folds:
         earned = sum(fold.test_pnl > 0 for fold in folds)

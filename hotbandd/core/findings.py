@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from hotbandd.core import winners
+from hotbandd.core import assessment, winners
 from hotbandd.core.trial_documents import FoldResult, Luck, TrialRun
 from hotbandd.core.winners import GlobalWinner
 
@@ -24,13 +24,13 @@ class Finding:
     luck: Luck | None = None
 
     @property
-    def qualified(self) -> TrialRun:
+    def best(self) -> TrialRun:
         """The best run, whether it qualifies or not."""
         return winners.ranked(self.runs)[0]
 
 
 def newest_runs(runs: Iterable[TrialRun]) -> Mapping[str, list[TrialRun]]:
-    """Return each instrument's runs of the spec that ran last on it, one for each parameter set, instruments in alphabetical order."""
+    """Return each instrument's runs of the trials that ran last on it, instruments in alphabetical order."""
     by_instrument: dict[str, list[TrialRun]] = {}
     for run in runs:
         by_instrument.setdefault(run.instrument, []).append(run)
@@ -38,13 +38,20 @@ def newest_runs(runs: Iterable[TrialRun]) -> Mapping[str, list[TrialRun]]:
 
 
 def _of_newest_spec(runs: Sequence[TrialRun]) -> list[TrialRun]:
-    newest = max(runs, key=lambda run: (run.ts, run.spec)).spec
-    latest = {run.param_key: run for run in sorted(runs, key=lambda run: run.ts) if run.spec == newest}
-    return [latest[key] for key in sorted(latest)]
+    newest = max(runs, key=lambda run: (run.ts, run.spec))
+    same = (run for run in runs if (run.spec, run.ts) == (newest.spec, newest.ts))
+    return sorted(same, key=lambda run: run.param_key)
 
 
-def markdown(findings: Sequence[Finding], best: GlobalWinner | None, days: int, min_trades: int, now: int) -> str:
-    """Return the report as Markdown."""
+def markdown(
+    findings: Sequence[Finding],
+    best: GlobalWinner | None,
+    days: int,
+    min_trades: int,
+    now: int,
+    luck: Luck | None = None,
+) -> str:
+    """Return the report as Markdown; ``luck`` is that of the best over all instruments."""
     total = sum(len(found.runs) for found in findings)
     won = sum(found.winner is not None for found in findings)
     lines = [
@@ -72,7 +79,7 @@ def markdown(findings: Sequence[Finding], best: GlobalWinner | None, days: int, 
         "",
         "## One set for all",
         "",
-        _global(best),
+        _global(best) + (f" {luck.words}" if luck else ""),
         "",
     ]
     return "\n".join(lines)
@@ -106,7 +113,7 @@ def figures(run: TrialRun) -> tuple[str, ...]:
 
 def _luck(found: Finding) -> list[str]:
     if found.winner is None:
-        best = found.qualified
+        best = found.best
         return [
             f"- **{found.instrument}**: no set qualifies; the best of {len(found.runs)} made {best.summary.pnl_total:+.2%} in "
             f"{best.summary.trades} trades. An earlier best configuration is left to expire."
@@ -136,7 +143,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.0%}"
+    return "not known" if value is None else assessment.percent(value)
 
 
 def _time(moment: int) -> str:

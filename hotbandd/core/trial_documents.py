@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -14,8 +14,9 @@ GLOBAL: Final = "GLOBAL"  # names the best configuration over all instruments
 class TrialRun(Document, frozen=True, kw_only=True):
     """One run of a trial (``bt:trial:run:{run_id}``).
 
-    ``summary`` is of the run's last days, at most 30; ``spec`` the hash of the spec that asked for it. ``daily``: log returns after
-    cost by day of the exit, one for each 24 hours of the window; ``sharpe``: mean over deviation of its trades' returns, 0 where there is none.
+    ``summary`` is of the run's last days, at most 30; ``spec`` the hash of the spec that asked for it. ``end_ms``: the close of
+    its last candle; ``daily``: log returns after cost by day of the exit, one for each 24 hours of the window, the last ones
+    ending there; ``sharpe``: mean over deviation of its trades' returns, 0 where there is none.
     """
 
     run_id: str
@@ -26,15 +27,30 @@ class TrialRun(Document, frozen=True, kw_only=True):
     window_days: int
     summary: SpanSummary
     spec: str
+    end_ms: Millis
     daily: list[float] = field(default_factory=list)
     sharpe: float = 0.0
+
+
+class TradeRow(Struct, frozen=True, kw_only=True):
+    """One trade; prices, and log returns: ``ret`` after cost, ``mae`` and ``mfe`` before."""
+
+    side: Literal["long", "short"]
+    entry_ms: Millis
+    exit_ms: Millis
+    entry: float
+    exit: float
+    ret: float
+    reason: str
+    mae: float
+    mfe: float
 
 
 class TrialTrades(Document, frozen=True, kw_only=True):
     """The trades of one run (``bt:trial:trades:{run_id}``)."""
 
     run_id: str
-    trades: list[dict[str, Any]]
+    trades: list[TradeRow]
 
 
 class FoldResult(Struct, frozen=True, kw_only=True):

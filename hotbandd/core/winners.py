@@ -76,7 +76,8 @@ def averaged(runs: Iterable[TrialRun]) -> list[TrialRun]:
     instruments = {run.instrument for run in kept}
     sets: dict[bytes, dict[str, TrialRun]] = {}
     for run in kept:
-        sets.setdefault(msgspec.json.encode(run.params), {})[run.instrument] = run
+        ran = sets.setdefault(msgspec.json.encode(run.params), {})
+        ran[run.instrument] = min(run, ran.get(run.instrument, run), key=_newest_first)
     made = [_average([ran[name] for name in sorted(ran)]) for ran in sets.values() if ran.keys() == instruments]
     return sorted(made, key=lambda run: run.param_key)
 

@@ -44,11 +44,12 @@ class Report:
             raise UnhealthyError(f"There are no trials of the last {days} days; run hotbandd trials, or raise --days.")
         found = [await self._finding(name, runs, min_trades) for name, runs in listed.items()]
         best = winners.global_winner(run for runs in listed.values() for run in runs)
-        text = findings.markdown(found, best, days, min_trades, now)
+        configs = self._configs(found, best, now)
+        luck = next((config.luck for config in configs if config.instrument == GLOBAL), None)
+        text = findings.markdown(found, best, days, min_trades, now, luck)
         stem = f"last_{days}d_report"
         contents = {folder / f"{stem}.md": text.encode(), folder / f"{stem}.html": self.page(text, found)}
         files = await self.artifacts.write_together(contents)
-        configs = self._configs(found, best, now)
         for config in configs:
             await self.archive.put_best(config)
         names = [one.instrument for one in found]
@@ -61,18 +62,18 @@ class Report:
         won = winners.winner(runs, min_trades)
         if won is None:
             return Finding(name, runs, None)
-        return Finding(name, runs, won, assessment.assess(won, runs, await self._returns(won), won.ts))
+        return Finding(name, runs, won, assessment.assess(won, runs, await self._returns(won), won.end_ms))
 
     async def _returns(self, run: TrialRun) -> Floats | None:
         kept = await self.archive.trades(run.run_id)
-        return None if kept is None else np.array([row["ret"] for row in kept.trades], dtype=np.float64)
+        return None if kept is None else np.array([row.ret for row in kept.trades], dtype=np.float64)
 
     def _configs(self, found: Sequence[Finding], best: GlobalWinner | None, now: int) -> list[BestConfig]:
         configs = [_config(one.instrument, one.winner, now, one.luck) for one in found if one.winner]
         if best is not None:
             runs = winners.averaged(run for one in found for run in one.runs)
             won = next(run for run in runs if run.params == best.params)
-            luck = assessment.assess(won, runs, np.array(won.daily), won.ts)
+            luck = assessment.assess(won, runs, np.array(won.daily), won.end_ms)
             configs.append(_config(GLOBAL, won, now, luck))
         return configs
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 import anyio
+import msgspec
 
 from hotbandd.core import backtest, manifold, param_key, sweep, trials, winners
 from hotbandd.core.backtest import Request
@@ -19,7 +20,7 @@ from hotbandd.core.series import Series
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.setup import Setup
 from hotbandd.core.sweep import Swept
-from hotbandd.core.trial_documents import TrialRun, TrialTrades
+from hotbandd.core.trial_documents import TradeRow, TrialRun, TrialTrades
 from hotbandd.core.trials import Spec
 from hotbandd.errors import InputError, UnhealthyError
 from hotbandd.operations.progress import Progress
@@ -29,6 +30,7 @@ SETS_A_TASK: Final = 100  # a second of work or less, so that an interruption lo
 WITH_TRADES: Final = 100  # runs of an instrument whose trades are kept
 BEFORE_DAYS: Final = 35  # candles before the window: windows, look-backs, percentiles
 RENEW_SEC: Final = 20.0
+GO_ON_MS: Final = 12 * 3_600_000  # an interrupted run is gone on with for so long; after that, all begins anew
 
 
 class Done(NamedTuple):
@@ -92,7 +94,13 @@ class Trials:
 
     async def _run(self, spec: Spec, now: int) -> Done:
         name, total = trials.spec_hash(spec), trials.count(spec)
+        started = await self.archive.started(name)
+        goes_on = started is not None and 0 <= now - started < GO_ON_MS
+        now = started if goes_on and started is not None else now  # so that all runs see the same candles
         candles = {pair: await self._candles(pair, spec, now) for pair in spec.instruments}
+        if not goes_on:
+            await self.archive.complete(name)
+            await self.archive.begin(name, now)
         finished = await self.archive.finished(name)
         self.progress.begin("trials", total)
         done = 0
@@ -121,7 +129,7 @@ class Trials:
                 sets = [task.params for task in waiting]
                 swept = await self.compute.run(sweep.sweep, pair, request, self.setup, sets)
                 rows = zip(waiting, swept, strict=True)
-                runs = {task.name: _run_of(task, found, spec, name, pair, now) for task, found in rows}
+                runs = {task.name: _run_of(task, found, spec, name, request, pair, now) for task, found in rows}
                 await self.archive.put_runs(name, runs)
                 self.progress.advance(len(waiting))
             finally:
@@ -169,7 +177,8 @@ class Trials:
         params = [run.params for run in best]
         rows = await self.compute.run(sweep.trades_of_each, pair, request, self.setup, params)
         for run, trades in zip(best, rows, strict=True):
-            await self.archive.put_trades(TrialTrades(run_id=run.run_id, trades=trades))
+            kept = msgspec.convert(trades, list[TradeRow])
+            await self.archive.put_trades(TrialTrades(run_id=run.run_id, trades=kept))
 
 
 def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
@@ -177,7 +186,7 @@ def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
         yield chunk
 
 
-def _run_of(task: Task, found: Swept, spec: Spec, name: str, pair: str, now: int) -> TrialRun:
+def _run_of(task: Task, found: Swept, spec: Spec, name: str, request: Request, pair: str, now: int) -> TrialRun:
     digest = sha256(task.key.encode()).hexdigest()[:12]
     return TrialRun(
         run_id=f"{name}-{pair}-{digest}",
@@ -188,6 +197,7 @@ def _run_of(task: Task, found: Swept, spec: Spec, name: str, pair: str, now: int
         window_days=spec.window_days,
         summary=found.figures.spans[str(winners.figure_days(spec.window_days))],
         spec=name,
+        end_ms=request.end_ms,
         daily=found.daily,
         sharpe=found.sharpe,
     )

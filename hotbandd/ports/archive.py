@@ -50,6 +50,14 @@ class TrialArchive(Protocol):
         """Give the right up, if it is still held."""
         ...
 
+    async def begin(self, spec: str, now: int) -> None:
+        """Note when a run of a spec begins."""
+        ...
+
+    async def started(self, spec: str) -> int | None:
+        """Return when the run of a spec began that did not end."""
+        ...
+
     async def finished(self, spec: str) -> set[str]:
         """Return the names of a spec's finished combinations."""
         ...

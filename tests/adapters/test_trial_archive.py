@@ -18,6 +18,7 @@ from hotbandd.core.trial_documents import (
     LiveConfigChanged,
     Luck,
     ReportDocument,
+    TradeRow,
     TrialRun,
     TrialTrades,
 )
@@ -27,12 +28,14 @@ from tests.adapters import store_samples as samples
 NOW = 1_718_800_200_000
 PARAMS = Params(c_min="p80", direction_lookback=12, dir_threshold_bps=2.0)
 SPEC = "0123456789ab"
+TRADE = TradeRow(side="long", entry_ms=1, exit_ms=2, entry=1.1, exit=1.2, ret=0.1, reason="tp", mae=0.0, mfe=0.1)
 
 
 def run(number: int = 0, ts: int = NOW) -> TrialRun:
     return TrialRun(
         run_id=f"{SPEC}-EUR_USD-{number}",
         ts=ts,
+        end_ms=ts - 60_000,
         instrument="EUR_USD",
         param_key=f"k{number}",
         params=PARAMS,
@@ -63,6 +66,19 @@ async def test_runs_come_back_in_the_order_of_time_with_their_combinations_finis
     assert len(await archive.runs(0)) == PART + 5
 
 
+async def test_a_run_that_began_and_did_not_end_is_remembered_with_its_moment(
+    archive: ValkeyTrials, raw: Redis
+) -> None:
+    assert await archive.started(SPEC) is None
+    await archive.begin(SPEC, NOW)
+    await archive.put_runs(SPEC, {"a": run(1)})
+    await raw.sadd(f"bt:trial:progress:{SPEC}", b"\xff", "@later")
+    assert await archive.started(SPEC) == NOW
+    assert "a" in await archive.finished(SPEC)
+    await archive.complete(SPEC)
+    assert await archive.started(SPEC) is None
+
+
 async def test_runs_of_one_moment_are_all_listed_and_a_repeated_one_once(archive: ValkeyTrials, raw: Redis) -> None:
     await archive.put_runs(SPEC, {"a": run(1), "b": run(2)})
     await archive.put_runs(SPEC, {"a": replace(run(1), ts=NOW + 5)})
@@ -74,7 +90,7 @@ async def test_what_is_older_than_thirty_days_is_not_listed_and_expires(archive:
     await archive.put_runs(SPEC, {"a": run(1, NOW - 31 * DAY_MS)})
     await archive.put_runs(SPEC, {"b": run(2)})
     assert [found.run_id for found in await archive.runs(0)] == [run(2).run_id]
-    await archive.put_trades(TrialTrades(run_id="x", trades=[{"side": "long"}]))
+    await archive.put_trades(TrialTrades(run_id="x", trades=[TRADE]))
     for key in (f"bt:trial:run:{run(2).run_id}", "bt:trial:trades:x", f"bt:trial:progress:{SPEC}"):
         assert 29 * DAY_MS < await raw.pttl(key) <= 30 * DAY_MS
 
@@ -94,12 +110,12 @@ async def test_trades_best_configs_and_the_report_come_back(archive: ValkeyTrial
     )
     report = ReportDocument(filename="last_14d_report.md", content="# Report", ts=NOW, days=14, instruments=["EUR_USD"])
     assert (await archive.trades("x"), await archive.best(GLOBAL), await archive.report()) == (None, None, None)
-    await archive.put_trades(TrialTrades(run_id="x", trades=[{"side": "long", "ret": 0.1}]))
+    await archive.put_trades(TrialTrades(run_id="x", trades=[TRADE]))
     await archive.put_best(best)
     await archive.put_report(report)
     found = await archive.trades("x")
     assert found is not None
-    assert found.trades == [{"side": "long", "ret": 0.1}]
+    assert found.trades == [TRADE]
     assert (await archive.best(GLOBAL), await archive.report()) == (best, report)
     for key in ("opt:best_config:GLOBAL", "opt:backtests:report:latest"):
         assert 13 * DAY_MS < await raw.pttl(key) <= 14 * DAY_MS

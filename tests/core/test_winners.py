@@ -53,6 +53,7 @@ def run_of(
     return TrialRun(
         run_id=run_id,
         ts=ts,
+        end_ms=ts,
         instrument=instrument,
         param_key=key or param_key(params),
         params=params,

@@ -101,7 +101,7 @@ async def test_every_combination_is_stored_as_a_run_of_its_own_tells_it(
     assert len(run.daily) == 20
     trades = await archive.trades(run.run_id)
     assert trades is not None
-    assert [row["entry_ms"] for row in trades.trades] == alone.trades.entry_ms.tolist()
+    assert [row.entry_ms for row in trades.trades] == alone.trades.entry_ms.tolist()
 
 
 def trials_of(params: Any) -> tuple[Any, ...]:
@@ -124,8 +124,8 @@ async def test_days_are_those_of_the_exits_counted_back_from_the_end(outside: Ou
     end = market(run.instrument).t[-1] + MINUTE_MS
     sums = dict.fromkeys(range(20), 0.0)
     for row in trades.trades:
-        back = next(back for back in range(20) if row["exit_ms"] > end - (back + 1) * DAY_MS)
-        sums[19 - back] += row["ret"]
+        back = next(back for back in range(20) if row.exit_ms > end - (back + 1) * DAY_MS)
+        sums[19 - back] += row.ret
     assert run.daily == pytest.approx(list(sums.values()))
 
 
@@ -154,13 +154,25 @@ async def test_an_interrupted_run_is_gone_on_with(
         await runner(outside, Failing(archive, 2)).run(SPEC, NOW)
     assert fault.group_contains(StoreUnreachableError)
     compute = Counted()
-    done = await runner(outside, archive, compute).run(SPEC, NOW)
+    done = await runner(outside, archive, compute).run(SPEC, NOW + 3_600_000)
     assert 4 <= done.before <= 8  # one part of four may have been in the air
     assert (done.total, done.now, compute.sets) == (16, 16 - done.before, 16 - done.before)
     assert len(await archive.runs(0)) == 16
     assert len({run.run_id for run in await archive.runs(0)}) == 16
+    assert {run.ts for run in await archive.runs(0)} == {NOW}
     again = await runner(outside, archive).run(SPEC, NOW + DAY_MS)
     assert (again.now, again.before) == (16, 0)
+    assert {run.ts for run in await archive.runs(0)} == {NOW + DAY_MS}
+
+
+async def test_an_interruption_of_long_ago_begins_anew(
+    outside: Outside, archive: ValkeyTrials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operation, "SETS_A_TASK", 4)
+    with pytest.raises(BaseExceptionGroup):
+        await runner(outside, Failing(archive, 2)).run(SPEC, NOW)
+    done = await runner(outside, archive).run(SPEC, NOW + DAY_MS)
+    assert (done.now, done.before) == (16, 0)
     assert {run.ts for run in await archive.runs(0)} == {NOW + DAY_MS}
 
 

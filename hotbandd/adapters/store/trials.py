@@ -17,6 +17,8 @@ from hotbandd.errors import CorruptPayloadError
 
 PART = 100  # runs written or read in one step
 
+_BEGAN = "@"  # before the moment at which a run began, among the names of finished combinations
+
 T = TypeVar("T")
 
 
@@ -40,10 +42,26 @@ class ValkeyTrials:
         """Give the right up, if it is still held."""
         await self._backend.ask(keys.TRIAL_LOCK, self._release([keys.TRIAL_LOCK], [holder]))
 
+    async def begin(self, spec: str, now: int) -> None:
+        """Note when a run of a spec begins."""
+        key = keys.trial_progress(spec)
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.sadd(key, f"{_BEGAN}{now}")
+        pipeline.pexpire(key, keys.TRIALS_MS)
+        await self._backend.ask(key, pipeline.execute())
+
+    async def started(self, spec: str) -> int | None:
+        """Return when the run of a spec began that did not end."""
+        moments = [name.removeprefix(_BEGAN) for name in await self._members(spec) if name.startswith(_BEGAN)]
+        return max((int(moment) for moment in moments if moment.isdecimal()), default=None)
+
     async def finished(self, spec: str) -> set[str]:
         """Return the names of a spec's finished combinations."""
+        return {name for name in await self._members(spec) if not name.startswith(_BEGAN)}
+
+    async def _members(self, spec: str) -> set[str]:
         key = keys.trial_progress(spec)
-        return {name.decode() for name in await self._backend.ask(key, self._client.smembers(key))}
+        return {name.decode(errors="replace") for name in await self._backend.ask(key, self._client.smembers(key))}
 
     async def complete(self, spec: str) -> None:
         """Forget which combinations of a spec are finished: the next run of it begins anew."""
