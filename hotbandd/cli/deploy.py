@@ -59,9 +59,9 @@ def deploy_command(
         _show(results)
     failed = [result for result in results if result.state == "failed"]
     if failed:
-        raise UnhealthyError(
-            f"{failed[0].name} failed: {failed[0].said} The steps after it did not run; no weight rises until hotbandd kill release."
-        )
+        engaged = any(result.name == "engage" and result.state == "done" for result in results)
+        switch = "no weight rises until hotbandd kill release" if engaged else "the kill switch is as it was"
+        raise UnhealthyError(f"{failed[0].name} failed: {failed[0].said} The steps after it did not run; {switch}.")
 
 
 def _told(result: Result) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hotbandd.core import assessment, winners
+from hotbandd.core.spans import MIN_COVERAGE
 from hotbandd.core.trial_documents import FoldResult, Luck, TrialRun
 from hotbandd.core.winners import GlobalWinner
 
@@ -114,6 +115,11 @@ def figures(run: TrialRun) -> tuple[str, ...]:
 def _luck(found: Finding) -> list[str]:
     if found.winner is None:
         best = found.best
+        if best.summary.coverage < MIN_COVERAGE:
+            return [
+                f"- **{found.instrument}**: its candles cover {best.summary.coverage:.0%} of the sessions, too little to judge by; "
+                "back-fill the window and try again. An earlier best configuration is left to expire."
+            ]
         return [
             f"- **{found.instrument}**: no set qualifies; the best of {len(found.runs)} made {best.summary.pnl_total:+.2%} in "
             f"{best.summary.trades} trades. An earlier best configuration is left to expire."

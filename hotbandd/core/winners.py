@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from hotbandd.core.documents import Params, SpanSummary
-from hotbandd.core.spans import JUDGED_SPAN
+from hotbandd.core.spans import JUDGED_SPAN, MIN_COVERAGE
 from hotbandd.core.trial_documents import TrialRun
 from kernels.luck import sharpe
 
@@ -34,8 +34,9 @@ def figure_days(window_days: int) -> int:
 
 
 def qualifies(summary: SpanSummary, min_trades: int) -> bool:
-    """Tell whether a run may win: trades enough, a profit, and more won than lost."""
-    return summary.trades >= min_trades and summary.pnl_total > 0 and summary.profit_factor > 1
+    """Tell whether a run may win: candles enough to judge by, trades enough, a profit, and more won than lost."""
+    covered = summary.coverage >= MIN_COVERAGE
+    return covered and summary.trades >= min_trades and summary.pnl_total > 0 and summary.profit_factor > 1
 
 
 def ranked(runs: Iterable[TrialRun]) -> list[TrialRun]:
@@ -54,6 +55,8 @@ def winner(runs: Iterable[TrialRun], min_trades: int = 5) -> TrialRun | None:
 def global_winner(runs: Iterable[TrialRun]) -> GlobalWinner | None:
     """Return the parameter set with the highest mean calmar among those that ran on every instrument, at a mean pnl above 0.
 
+    Runs over too few candles to judge by do not count.
+
     Ties go to the higher mean pnl, then to the smaller ``param_key``. Where a set ran twice on an instrument, the newest
     run counts. None where no set qualifies.
     """
@@ -62,7 +65,11 @@ def global_winner(runs: Iterable[TrialRun]) -> GlobalWinner | None:
         kept = sets.setdefault(msgspec.json.encode(run.params), {})
         kept[run.instrument] = min(run, kept.get(run.instrument, run), key=_newest_first)
     instruments = set().union(*sets.values())
-    complete = [(_mean(kept), encoded) for encoded, kept in sets.items() if len(kept) == len(instruments)]
+    complete = [
+        (_mean(kept), encoded)
+        for encoded, kept in sets.items()
+        if len(kept) == len(instruments) and all(run.summary.coverage >= MIN_COVERAGE for run in kept.values())
+    ]
     best = min((each for each in complete if each[0].mean_pnl > 0), key=_global_merit, default=None)
     return None if best is None else best[0]
 

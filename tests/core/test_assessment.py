@@ -274,14 +274,14 @@ def test_words_name_the_figures_and_the_verdict_follows_from_them(
 
 
 def test_words_are_one_sentence() -> None:
-    daily = noise(2)
-    found = assessed(daily)
+    found = assessed(noise(2))
     assert found.deflated_sharpe is not None
     assert found.pbo is not None
     earned = sum(fold.test_pnl > 0 for fold in found.walk_forward)
+    deflated, pbo = assessment.percent(found.deflated_sharpe), assessment.percent(found.pbo)
     assert found.words == (
         f"Indistinguishable from luck: best of 20 trials; a Sharpe ratio that beats the luck of so many trials with a "
-        f"probability of {assessment.percent(found.deflated_sharpe)}; {assessment.percent(found.pbo)} of the ways to split the days would have chosen "
+        f"probability of {deflated}; {pbo} of the ways to split the days would have chosen "
         f"a set that does worse than most afterwards; {earned} of 4 walk-forward tests earned."
     )
 

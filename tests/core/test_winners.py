@@ -24,7 +24,9 @@ def params_of(lookback: int = 12, **changed: Any) -> Params:
     return Params(c_min=0.5, direction_lookback=lookback, dir_threshold_bps=2.0, **changed)
 
 
-def summary_of(calmar: float = 1.0, pnl: float = 0.25, trades: int = 9, profit_factor: float = 2.0) -> SpanSummary:
+def summary_of(
+    calmar: float = 1.0, pnl: float = 0.25, trades: int = 9, profit_factor: float = 2.0, coverage: float = 1.0
+) -> SpanSummary:
     return SpanSummary(
         trades=trades,
         win_rate=0.5,
@@ -35,7 +37,7 @@ def summary_of(calmar: float = 1.0, pnl: float = 0.25, trades: int = 9, profit_f
         avg_hold_min=30.0,
         exposure=0.1,
         max_losing_streak=2,
-        coverage=1.0,
+        coverage=coverage,
     )
 
 
@@ -273,3 +275,11 @@ def test_where_a_set_ran_twice_on_an_instrument_the_newest_run_counts() -> None:
         found = global_winner(order)
         assert found is not None
         assert found.mean_calmar == 2.0
+
+
+def test_runs_over_too_few_candles_never_win() -> None:
+    short = run_of(3, EUR, calmar=50.0, coverage=0.79)
+    whole = run_of(6, EUR, coverage=0.8)
+    assert winner([short, whole]) == whole
+    assert winner([short]) is None
+    assert global_winner([short]) is None
