@@ -1,4 +1,4 @@
-"""How much of a best result is luck: Sharpe ratios under selection, overfitting by cross-validation, and folds that walk forward."""
+"""How much of a best result is luck: Sharpe ratios of a selected trial, overfitting, and folds that walk forward."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Choices = NDArray[np.int8]  # one choice of blocks a row
 
 
 class Overfitting(NamedTuple):
-    """How often a selection fails: ``pbo`` in [0, 1], the share of the ``logits``, float64[splits], one a split, that are ≤ 0."""
+    """How often a selection fails: ``pbo`` in [0, 1], the share of the ``logits``, float64[splits], that are ≤ 0."""
 
     pbo: float
     logits: Floats
@@ -39,7 +39,8 @@ class Fold(NamedTuple):
 def sharpe(ret: Floats) -> float:
     """Return mean over sample standard deviation of the returns, float64[n], per observation, not annualised.
 
-    0 for fewer than two returns or where all are the same; NaN where one is. Source: Sharpe (1994), The Sharpe Ratio.
+    0 for fewer than two returns or where all are the same; NaN where one is. Source: Sharpe (1994), The Sharpe
+    Ratio.
     """
     deviation = _deviation(ret)
     return float(ret.mean()) / deviation if deviation else 0.0
@@ -53,9 +54,10 @@ def _deviation(ret: Floats) -> float:
 def probabilistic_sharpe(ret: Floats, benchmark: float) -> float:
     """Return the probability that the true Sharpe ratio behind the returns, float64[n], lies above a benchmark.
 
-    Φ((SR - SR*) · √(n - 1) / √(1 - γ₃·SR + (γ₄ - 1)/4 · SR²)), with the population's skewness γ₃ and kurtosis γ₄ (3 for a normal
-    one); ``benchmark`` is per observation, as ``sharpe`` is. NaN where it is unknown: fewer than three returns, all the same, or
-    nothing positive under the root. Source: Bailey & López de Prado (2012), The Sharpe Ratio Efficient Frontier.
+    Φ((SR - SR*) · √(n - 1) / √(1 - γ₃·SR + (γ₄ - 1)/4 · SR²)), with the population's skewness γ₃ and kurtosis γ₄ (3
+    for a normal one); ``benchmark`` is per observation, as ``sharpe`` is. NaN where it is unknown: fewer than three
+    returns, all the same, or nothing positive under the root. Source: Bailey & López de Prado (2012), The Sharpe
+    Ratio Efficient Frontier.
     """
     if len(ret) < 3 or not _deviation(ret):
         return math.nan
@@ -70,8 +72,9 @@ def probabilistic_sharpe(ret: Floats, benchmark: float) -> float:
 def expected_best_sharpe(variance: float, trials: int) -> float:
     """Return the Sharpe ratio that the best of so many independent trials without skill is expected to show.
 
-    √V · ((1 - γ)·Φ⁻¹(1 - 1/N) + γ·Φ⁻¹(1 - 1/(N·e))), γ the Euler-Mascheroni constant and V the variance of the trials' Sharpe
-    ratios, whose unit the result has; 0 for one trial. Raises ValueError for trials < 1 or variance < 0.
+    √V · ((1 - γ)·Φ⁻¹(1 - 1/N) + γ·Φ⁻¹(1 - 1/(N·e))), γ the Euler-Mascheroni constant and V the variance of the
+    trials' Sharpe ratios, whose unit the result has; 0 for one trial. Raises ValueError for trials < 1 or variance
+    < 0.
     Source: Bailey & López de Prado (2014), The Deflated Sharpe Ratio.
     """
     if trials < 1 or variance < 0.0:
@@ -83,11 +86,12 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 
 
 def deflated_sharpe(ret: Floats, sharpes: Floats) -> float:
-    """Return the probability that the winner of many trials has a true Sharpe ratio above what luck alone lets the best one show.
+    """Return the probability that the winner of many trials has a true Sharpe ratio above what luck lets the best show.
 
-    ``ret``, float64[n], are the winner's returns; ``sharpes``, float64[trials], the Sharpe ratios of all trials, the winner's among
-    them, each per observation as ``sharpe`` is. One that is NaN counts as a trial but not in the variance. NaN where
-    ``probabilistic_sharpe`` is, or where fewer than two of several trials are known. Raises ValueError without a trial.
+    ``ret``, float64[n], are the winner's returns; ``sharpes``, float64[trials], the Sharpe ratios of all trials,
+    the winner's among them, each per observation as ``sharpe`` is. One that is NaN counts as a trial but not in the
+    variance. NaN where ``probabilistic_sharpe`` is, or where fewer than two of several trials are known. Raises
+    ValueError without a trial.
     Source: Bailey & López de Prado (2014), The Deflated Sharpe Ratio.
     """
     known = sharpes[~np.isnan(sharpes)]
@@ -98,14 +102,16 @@ def deflated_sharpe(ret: Floats, sharpes: Floats) -> float:
 
 
 def overfitting(returns: Floats, parts: int = 16) -> Overfitting:
-    """Measure by combinatorially symmetric cross-validation how often the best trial in sample is no better than the middle outside.
+    """Measure how often the best trial in sample is no better than the middle out of sample.
 
-    ``returns``, float64[t, n], are those of n trials in t equal periods, ascending; the oldest t mod ``parts`` are dropped and the
-    others form that many blocks. Each choice of half the blocks, in lexicographic order, is a split: the trial with the highest
-    Sharpe ratio in the chosen blocks (of several the first) has the rank r, 1 … n, among all trials in the other blocks (tied ones
-    share their mean rank), ω = r / (n + 1), and the logit ln(ω / (1 - ω)). A Sharpe ratio is 0 where the deviation is 0 or lost in
-    rounding; two are tied where they agree to nine decimals. Time and ``logits`` grow with the number of splits, 12870 for 16 parts.
-    Raises ValueError where ``parts`` is odd, below 2 or above t, for fewer than two trials, and for a return that is not finite.
+    Combinatorially symmetric cross-validation: ``returns``, float64[t, n], are those of n trials in t equal
+    periods, ascending; the oldest t mod ``parts`` are dropped and the others form that many blocks. Each choice of
+    half the blocks, in lexicographic order, is a split: the trial with the highest Sharpe ratio in the chosen
+    blocks (of several the first) has the rank r, 1 … n, among all trials in the other blocks (tied ones share their
+    mean rank), ω = r / (n + 1), and the logit ln(ω / (1 - ω)). A Sharpe ratio is 0 where the deviation is 0 or lost
+    in rounding; two are tied where they agree to nine decimals. Time and ``logits`` grow with the number of splits,
+    12870 for 16 parts. Raises ValueError where ``parts`` is odd, below 2 or above t, for fewer than two trials, and
+    for a return that is not finite.
     Source: Bailey, Borwein, López de Prado & Zhu (2017), The Probability of Backtest Overfitting.
     """
     _check(returns, parts)
@@ -136,7 +142,7 @@ def _check(returns: Floats, parts: int) -> None:
 
 
 def _halves(parts: int) -> tuple[_Choices, _Choices]:
-    """Return the first half of all choices of half the blocks, and what each of them leaves, int8[splits / 2, parts / 2] both.
+    """Return the first half of all choices of half the blocks, and what each leaves, int8[splits / 2, parts / 2] both.
 
     In lexicographic order what a choice leaves is as far from the end as the choice is from the beginning.
     """
@@ -147,9 +153,10 @@ def _halves(parts: int) -> tuple[_Choices, _Choices]:
 
 
 def _sharpes(total: Floats, square: Floats, chosen: _Choices, rows: int) -> Floats:
-    """Return the Sharpe ratio of each trial over the chosen blocks, float64[splits, trials], in units in which tied ones are equal.
+    """Return the Sharpe ratio of each trial over the chosen blocks, float64[splits, trials], tied ones made equal.
 
-    Its deviation is the population's, which leaves the ranks as they are. Sums run block by block, so that equal trials have equal ones.
+    The unit is 1e-9. The deviation is the population's, which leaves the ranks as they are. Sums run block by
+    block, so that equal trials have equal ones.
     """
     size = rows * chosen.shape[1]
     s, q = np.zeros((2, len(chosen), total.shape[1]))
@@ -175,9 +182,10 @@ def _logit(inside: Floats, outside: Floats) -> Floats:
 
 
 def walk_forward(start_ms: int, end_ms: int, fit_days: int = 20, test_days: int = 10) -> list[Fold]:
-    """Return folds, ascending, whose tests adjoin and end at ``end_ms``, as many as have their fit inside [start_ms, end_ms).
+    """Return folds, ascending, whose tests adjoin and end at ``end_ms``, as many as begin their fit from ``start_ms`` on.
 
-    Times are in ms, days have 24 hours; none where the span is shorter than a fit and a test. Raises ValueError for days < 1.
+    Times are in ms, days have 24 hours; none where the span is shorter than a fit and a test. Raises ValueError for
+    days < 1.
     Source: Pardo (2008), The Evaluation and Optimization of Trading Strategies.
     """
     if fit_days < 1 or test_days < 1:

@@ -18,7 +18,7 @@ from hotbandd.cli import common, doctor, progress, promote, trials, warmup
 from hotbandd.cli.workbench import Workbench, workbench
 from hotbandd.core.documents import Params
 from hotbandd.core.trials import Spec
-from hotbandd.errors import UnhealthyError
+from hotbandd.errors import UnhealthyError, UsageError
 from hotbandd.operations import deploy as operation
 from hotbandd.operations.backfill import Wanted
 from hotbandd.operations.deploy import Result, Step
@@ -69,9 +69,14 @@ def _told(result: Result) -> None:
 
 
 def _nightly(settings: Settings) -> Path:
-    """Return the spec of the home, or the one that is shipped beside the package."""
-    own = Path(settings.home) / NIGHTLY
-    return own if own.exists() else Path(__file__).resolve().parents[2] / NIGHTLY
+    """Return the spec of the home, or the one that is shipped beside the source. Raises UsageError where there is none."""
+    places = (Path(settings.home) / NIGHTLY, Path(__file__).resolve().parents[2] / NIGHTLY)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise UsageError(
+            f"There is no {NIGHTLY} in {places[0].parents[2].absolute()}; put a spec there, or name one with --spec."
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ class Trials:
                 if waiting:
                     await places.acquire()
                     group.start_soon(part, waiting)
-        await self._keep_trades(name, pair, request)
+        await self._keep_trades(name, pair, request, now)
         return done
 
     async def _request(self, spec: Spec, pair: str, candles: Candles) -> Request:
@@ -170,9 +170,9 @@ class Trials:
             key = param_key.param_key(params, extras)
             yield Task(f"{pair}:{key}", key, params)
 
-    async def _keep_trades(self, name: str, pair: str, request: Request) -> None:
+    async def _keep_trades(self, name: str, pair: str, request: Request, now: int) -> None:
         """Store the trades of the best runs, those of an earlier part included."""
-        runs = [run for run in await self.archive.runs(0) if run.spec == name and run.instrument == pair]
+        runs = [run for run in await self.archive.runs(now) if run.spec == name and run.instrument == pair]
         best = winners.ranked(runs)[:WITH_TRADES]
         params = [run.params for run in best]
         rows = await self.compute.run(sweep.trades_of_each, pair, request, self.setup, params)

@@ -108,7 +108,7 @@ def test_folds_are_those_of_the_twin(start: int, span: int, fit_days: int, test_
     assert found == naive_luck.walk_forward(start, start + span, fit_days, test_days)
 
 
-# By RiskLabAI 2.0.1, probabilistic_sharpe_ratio, and to 15 digits also by jsharpe 0.6.3, from the moments of SciPy 1.17.1.
+# By RiskLabAI 2.0.1, probabilistic_sharpe_ratio, and to 15 digits also by jsharpe 0.6.3, from moments by SciPy 1.17.1.
 @pytest.mark.parametrize(
     ("n", "benchmark", "expected"),
     [
@@ -144,8 +144,8 @@ def test_a_deflated_sharpe_ratio_is_that_of_other_libraries() -> None:
     assert luck.deflated_sharpe(steady(30), sharpes) == pytest.approx(0.31519482548781796, rel=1e-12)
 
 
-# By RiskLabAI 2.0.1, probability_of_backtest_overfitting, and to 15 digits also by purgedcv 0.1.11: the share, the sum of
-# the logits, and their sum weighted by their places 0, 1 …
+# By RiskLabAI 2.0.1, probability_of_backtest_overfitting, and logit by logit to 1e-15 also by purgedcv 0.1.11: the
+# share, the sum of the logits, and their sum weighted by their places 0, 1 …
 @pytest.mark.parametrize(
     ("periods", "trials", "parts", "pbo", "total", "weighted"),
     [
@@ -164,8 +164,9 @@ def test_overfitting_is_that_of_other_libraries(
 
 
 def test_the_example_of_the_paper_on_deflated_sharpe_ratios_comes_out() -> None:
-    # Bailey & López de Prado (2014): five years of 250 days with an annual Sharpe ratio of 2.5, skewness -3 and kurtosis 10, which
-    # two values have, and an annual variance of the trials of ½; of 100 trials it gives 0.9004 (the best is expected at 0.1132), of 46 0.9505
+    # Bailey & López de Prado (2014), The Deflated Sharpe Ratio: five years of 250 days with an annual Sharpe ratio of
+    # 2.5, skewness -3 and kurtosis 10, which returns of two values have; the trials have an annual variance of ½. Of 100
+    # trials the best is expected at 0.1132, and the result is 0.9004; of 46 it is 0.9505.
     ret = of_sharpe(np.array([-1.0] * 105 + [0.0] * 1145), 2.5 / math.sqrt(250))
     assert luck.expected_best_sharpe(0.5 / 250, 100) == pytest.approx(0.1132, abs=5e-5)
     assert luck.deflated_sharpe(ret, of_variance(100, 0.5 / 250)) == pytest.approx(0.9004, abs=5e-5)
