@@ -21,12 +21,17 @@ COMMANDS = [
     "backtest",
     "calibrate",
     "warmup",
+    "trials",
+    "report",
     "snapshot",
     "status",
     "explain",
     "doctor",
     "check-config",
     "reload",
+    "promote",
+    "apply",
+    "deploy",
     "kill",
 ]
 
