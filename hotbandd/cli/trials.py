@@ -83,9 +83,7 @@ def read_spec(source: str) -> Spec:
         return trials.parse(yaml_text.load(data), strategies.rules())
     except OSError as error:
         raise UsageError(f"{source} cannot be read ({error.strerror}).") from error
-    except ParamsError as error:
-        raise UsageError(f"{place}: {error}") from error
-    except InputError as error:
+    except (ParamsError, InputError) as error:
         raise UsageError(f"{place}: {error}") from error
 
 

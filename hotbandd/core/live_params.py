@@ -43,6 +43,11 @@ def overlay(base: Params, entry: Mapping[str, Any]) -> Params:
     return msgspec.convert({**msgspec.structs.asdict(base), **entry}, Params)
 
 
+def checked(name: str, value: Any) -> Any:
+    """Return the value that a parameter takes. Raises msgspec.ValidationError."""
+    return getattr(overlay(_SAMPLE, {name: value}), name)
+
+
 def _instrument(name: Any) -> str:
     try:
         return instrument(str(name))
@@ -65,7 +70,7 @@ def _params(path: tuple[str, ...], entry: Any, strategies: Collection[str]) -> M
 
 def _check(path: tuple[str, ...], name: str, value: Any, strategies: Collection[str]) -> None:
     try:
-        overlay(_SAMPLE, {name: value})
+        checked(name, value)
         if name == "c_min" and isinstance(value, str):
             parse_threshold(value)
     except (msgspec.ValidationError, UsageError) as error:

@@ -25,7 +25,6 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
 _FIGURES: Final = ("trades", "calmar", "pnl_total", "profit_factor", "win_rate", "max_drawdown")
 _FROM_SETTINGS: Final = {*SETTINGS, "strategy"}  # left out, an entry would follow the settings
 _ANY: Final = "ANY_PAIR"
-_SAMPLE: Final = Params(c_min=0.0, direction_lookback=1, dir_threshold_bps=0.0)
 _QUOTED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
 _COMMENT: Final = re.compile(r"(?:^|\s)#")
 
@@ -159,10 +158,9 @@ def _text(value: float | str) -> str:
 def _checked(name: str, value: Any, path: tuple[str, ...]) -> dict[str, str]:
     """Return the settings of a parameter, each seen to take the value."""
     try:
-        checked = getattr(live_params.overlay(_SAMPLE, {name: value}), name)
+        text = _text(live_params.checked(name, value))
     except msgspec.ValidationError as error:
         raise ParamsError(path, f"cannot be {value!r}: {str(error).partition(' - at')[0]}.") from error
-    text = _text(checked)
     for field in SETTINGS[name]:
         setting = TABLE[field]
         try:

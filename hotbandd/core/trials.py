@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 
 from hotbandd.core.documents import Params
-from hotbandd.core.live_params import overlay
+from hotbandd.core.live_params import checked
 from hotbandd.core.thresholds import parse_threshold
 from hotbandd.errors import ParamsError, UsageError
 from hotbandd.settings import instrument
@@ -28,7 +28,6 @@ _WINDOW_DAYS: Final = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 _PARTS: Final = ("window_days", "defaults", "instruments")
 _ENTRY: Final = ("instrument", "overrides")
 _PARAMETERS: Final = tuple(sorted(Params.__struct_fields__))
-_SAMPLE: Final = Params(c_min=0.0, direction_lookback=1, dir_threshold_bps=0.0)
 
 
 class Grid(NamedTuple):
@@ -139,7 +138,7 @@ def _axis(path: tuple[str, ...], name: str, given: Any, strategies: Collection[s
 
 def _value(path: tuple[str, ...], name: str, given: Any, strategies: Collection[str]) -> Value:
     try:
-        value: Value = getattr(overlay(_SAMPLE, {name: given}), name)
+        value: Value = checked(name, given)
         if name == "c_min" and isinstance(value, str):
             value = parse_threshold(value)
     except (msgspec.ValidationError, UsageError) as error:

@@ -55,15 +55,10 @@ def winner(runs: Iterable[TrialRun], min_trades: int = 5) -> TrialRun | None:
 def global_winner(runs: Iterable[TrialRun]) -> GlobalWinner | None:
     """Return the parameter set with the highest mean calmar among those that ran on every instrument, at a mean pnl above 0.
 
-    Runs over too few candles to judge by do not count.
-
-    Ties go to the higher mean pnl, then to the smaller ``param_key``. Where a set ran twice on an instrument, the newest
-    run counts. None where no set qualifies.
+    Runs over too few candles to judge by do not count. Ties go to the higher mean pnl, then to the smaller
+    ``param_key``. Where a set ran twice on an instrument, the newest run counts. None where no set qualifies.
     """
-    sets: dict[bytes, dict[str, TrialRun]] = {}
-    for run in runs:
-        kept = sets.setdefault(msgspec.json.encode(run.params), {})
-        kept[run.instrument] = min(run, kept.get(run.instrument, run), key=_newest_first)
+    sets = _by_set(runs)
     instruments = set().union(*sets.values())
     complete = [
         (_mean(kept), encoded)
@@ -79,14 +74,19 @@ def averaged(runs: Iterable[TrialRun]) -> list[TrialRun]:
 
     Its ``sharpe`` is day by day, not trade by trade, as its returns are. Sets are in the order of their ``param_key``.
     """
-    kept = list(runs)
-    instruments = {run.instrument for run in kept}
-    sets: dict[bytes, dict[str, TrialRun]] = {}
-    for run in kept:
-        ran = sets.setdefault(msgspec.json.encode(run.params), {})
-        ran[run.instrument] = min(run, ran.get(run.instrument, run), key=_newest_first)
+    sets = _by_set(runs)
+    instruments = set().union(*sets.values())
     made = [_average([ran[name] for name in sorted(ran)]) for ran in sets.values() if ran.keys() == instruments]
     return sorted(made, key=lambda run: run.param_key)
+
+
+def _by_set(runs: Iterable[TrialRun]) -> dict[bytes, dict[str, TrialRun]]:
+    """Return the newest run of each parameter set and instrument, by the encoded parameters, then by the instrument."""
+    sets: dict[bytes, dict[str, TrialRun]] = {}
+    for run in runs:
+        ran = sets.setdefault(msgspec.json.encode(run.params), {})
+        ran[run.instrument] = min(run, ran.get(run.instrument, run), key=_newest_first)
+    return sets
 
 
 def _average(runs: Sequence[TrialRun]) -> TrialRun:
