@@ -23,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PRELOAD = ["hotbandd.core.manifold", "hotbandd.core.backtest"]
+GRACE_SEC = 2.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -63,34 +64,40 @@ class ProcessCompute:
                 submitted = await anyio.to_thread.run_sync(pool.submit, call)
                 return await asyncio.shield(asyncio.wrap_future(submitted))
             except BrokenProcessPool:
-                self._replace(pool)
+                await self._replace(pool)
         raise ComputeError(
             f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd."
         )
 
     async def aclose(self) -> None:
         """Stop the workers; running tasks are given two seconds."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        processes = list((self._pool._processes or {}).values())
-        with anyio.move_on_after(2, shield=True):
-            await anyio.to_thread.run_sync(_join, processes, abandon_on_cancel=True)
-        for process in processes:
-            if process.is_alive():
-                process.kill()
+        await _end(self._pool, GRACE_SEC)
 
-    def _replace(self, broken: ProcessPoolExecutor) -> None:
-        if self._pool is broken:
-            self._on_restart()
-            self._pool = self._new_pool()
-        broken.shutdown(wait=False, cancel_futures=True)
+    async def _replace(self, broken: ProcessPoolExecutor) -> None:
+        if self._pool is not broken:
+            return
+        self._on_restart()
+        self._pool = self._new_pool()
+        await _end(broken, 0)
 
     def _new_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self._workers, mp_context=self._context, initializer=_begin)
 
 
-def _join(processes: list[multiprocessing.Process]) -> None:
+async def _end(pool: ProcessPoolExecutor, grace_sec: float) -> None:
+    """End a pool and the thread that manages it: left to the interpreter's own end, that thread may close what the end still uses.
+
+    Workers that are left after the grace are killed. One that died with the lock of the queue leaves the others waiting for it.
+    """
+    processes = list((pool._processes or {}).values())
+    shutdown = partial(pool.shutdown, wait=True, cancel_futures=True)
+    with anyio.move_on_after(grace_sec, shield=True):
+        await anyio.to_thread.run_sync(shutdown, abandon_on_cancel=True)
+        return
     for process in processes:
-        process.join()
+        process.kill()
+    with anyio.move_on_after(GRACE_SEC, shield=True):
+        await anyio.to_thread.run_sync(shutdown, abandon_on_cancel=True)
 
 
 def _begin() -> None:

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import anyio
@@ -85,6 +87,36 @@ async def test_several_tasks_survive_one_killed_worker(pool, tmp_path):
         group.start_soon(pool.run, die_once, str(tmp_path / "died"))
         group.start_soon(pool.run, add, 1, 2)
         group.start_soon(pool.run, add, 3, 4)
+
+
+def own_pid() -> int:
+    time.sleep(0.02)  # long enough for every worker to be given one
+    return os.getpid()
+
+
+def runs(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+async def test_a_worker_killed_while_idle_takes_the_others_of_its_pool_with_it(victim):
+    """The one that waits at the queue dies with its lock; the rest would wait for it, and the interpreter's end for them."""
+    threads = set(threading.enumerate())
+    pool, pids = ProcessCompute(2), set()
+
+    async def ask() -> None:
+        pids.add(await pool.run(own_pid))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(ask)
+    os.kill(sorted(pids)[victim % len(pids)], signal.SIGKILL)
+    assert await pool.run(own_pid) not in pids
+    assert [pid for pid in pids if runs(pid)] == []
+    await pool.aclose()
+    left = {thread for thread in threading.enumerate() if not thread.name.startswith("AnyIO")} - threads
+    assert left == set(), "a thread of the pool outlives it"
 
 
 async def test_workers_use_one_thread_for_linear_algebra(pool):
