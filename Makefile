@@ -7,7 +7,7 @@ DEVELOPMENT := $(VENV)/.development
 RIVALS := $(VENV)/.rivals
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check bench clean
+.PHONY: demo test faults check bench clean
 .DELETE_ON_ERROR:
 
 $(RUNTIME): pyproject.toml constraints.txt
@@ -32,6 +32,9 @@ demo: $(RUNTIME)
 
 test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest $(TESTS)
+
+faults: $(DEVELOPMENT)
+	$(BIN)/python -m pytest $(if $(FAULT),'$(FAULT)',tests/faults) $(if $(SEED),--seed $(SEED),--full)
 
 check: $(DEVELOPMENT)
 	$(BIN)/ruff check .

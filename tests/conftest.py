@@ -14,6 +14,15 @@ from tests.valkey import owner
 settings.register_profile("project", deadline=None)  # a busy machine is no failure
 settings.load_profile("project")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption(
+        "--full", action="store_true", help="run each fault as often as its promise asks, not just a few times"
+    )
+    group.addoption("--seed", type=int, help="run this seed of a fault alone")
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
