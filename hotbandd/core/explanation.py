@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
@@ -11,6 +10,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hotbandd.core import words
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary, Weights
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.floors import MIN_HISTORY, EnvFloors
@@ -22,23 +22,6 @@ from hotbandd.core.thresholds import Threshold
 
 AT_LEAST: Final = frozenset({"coherence", "stability"})  # guards that are lower bounds
 _CODES: Final = frozenset(code.value for code in Reason)
-
-WORDS: Final[Mapping[Reason, str]] = {
-    Reason.TRADES_BELOW_FLOOR: "too few trades in 30 days",
-    Reason.CALMAR_BELOW_FLOOR: "too little return for its drawdown in 30 days",
-    Reason.PNL_BELOW_FLOOR: "too little return in 30 days",
-    Reason.RECENT_LOSS: "it did not earn in the last 14 days",
-    Reason.AWAITING_CONSECUTIVE: "it passes, but not often enough in a row yet",
-    Reason.COOLDOWN: "it cools down after too many misses",
-    Reason.SESSION_CLOSED: "its session is closed",
-    Reason.SESSION_EXIT_WINDOW: "its session is about to close",
-    Reason.PATTERN_NOT_REPEATED: "the pattern of the moment did not repeat often enough within the hour",
-    Reason.MANIFOLD_MISSING: "there is no manifold",
-    Reason.MANIFOLD_STALE: "its manifold is older than five minutes",
-    Reason.INSUFFICIENT_HISTORY: "its candles cover too little of the sessions",
-    Reason.SPAN_INTEGRITY: "the slices of its back-test do not nest",
-    Reason.EVALUATION_FAILED: "its evaluation failed",
-}
 
 Stand = Literal["passes", "dead band", "fails"]
 
@@ -168,7 +151,7 @@ def explain(instrument: str, known: Known, rulebook: Rulebook, calendar: Calenda
         param_key=None if known.summary is None else known.summary.param_key,
         outcome=None if verdict is None else verdict.outcome.value,
         figures=[] if measured is None else _figures(measured, rulebook, state),
-        reasons=[Told(code.value, WORDS[code]) for code in codes],
+        reasons=[Told(code.value, words.GATE[code]) for code in codes],
         flip=_flip(state, measured, verdict, codes, needed, rulebook, now),
         guards=[] if known.manifold is None else _guards(known.manifold, rulebook),
         manifold_ts=None if known.manifold is None else known.manifold.ts,
@@ -266,9 +249,9 @@ def _flip(
         return ["Nothing is known of its last evaluation; see that hotbandd run leads and evaluates."]
     next_slot = _clock((now // (interval_sec * 1000) + 1) * interval_sec * 1000)
     if verdict.outcome is Outcome.UNJUDGED:
-        return [f"{WORDS[verdict.reasons[0]].capitalize()}: until that changes nothing is counted, either way."]
+        return [f"{words.GATE[verdict.reasons[0]].capitalize()}: until that changes nothing is counted, either way."]
     if state.eligible:
-        laid_over = [f"It reads shut for the moment only: {WORDS[code]}." for code in codes]
+        laid_over = [f"It reads shut for the moment only: {words.GATE[code]}." for code in codes]
         return [*laid_over, *_closing(_figures(measured, rulebook, state), needed)]
     if in_cooldown(state, now):
         until = _clock(state.cooldown_until)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hotbandd.core import gates
 from hotbandd.core.documents import Floors, GateState, SpanSummary
 from hotbandd.core.entry_bounds import EntryBounds
-from hotbandd.core.explanation import WORDS, Known, Rulebook, explain
+from hotbandd.core.explanation import Known, Rulebook, explain
 from hotbandd.core.floors import EnvFloors
-from hotbandd.core.gates import GateRules, Measured, Outcome, Reason, Verdict
+from hotbandd.core.gates import GateRules, Measured, Outcome, Verdict
 from hotbandd.core.manifold_documents import Bounds
 from hotbandd.core.sessions import calendar
 from tests.adapters import store_samples as samples
@@ -163,7 +163,3 @@ def test_guards_tell_their_margins_and_leave_open_what_only_the_daemon_knows():
     assert guards["coherence"].margin == pytest.approx(metrics.coherence - 0.55)
     assert guards["rupture"].margin == pytest.approx(0.60 - metrics.rupture)
     assert (guards["entropy"].spec, guards["entropy"].bound, guards["entropy"].margin) == ("p30", None, None)
-
-
-def test_every_reason_of_the_contract_has_words():
-    assert set(WORDS) == set(Reason)
