@@ -13,7 +13,7 @@ _HEAD: Final = dedent("""\
     # Settings of hotband. Copy to .env.hotband in HOTBAND_HOME, and uncomment what should differ.
     # Each line shows the default. The process environment goes before this file.
     """)
-_SECTIONS: Final = {
+SECTIONS: Final = {
     "pairs": "The daemon",
     "oanda_api_key": "Candles, and what is kept",
     "eval_interval_sec": "Evaluation and gates",
@@ -31,8 +31,8 @@ def example() -> str:
 
 def _lines() -> Iterator[str]:
     for field, setting in TABLE.items():
-        if field in _SECTIONS:
-            yield f"\n# --- {_SECTIONS[field]} ---\n"
+        if field in SECTIONS:
+            yield f"\n# --- {SECTIONS[field]} ---\n"
         yield f"\n{_comment(setting)}\n#{setting.name}={_default(setting)}\n"
 
 

@@ -1,0 +1,1 @@
+"""The documents: made ones are up to date, written ones are true."""
