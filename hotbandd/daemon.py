@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -234,7 +235,7 @@ async def _start(
 ) -> str:
     """Start every root task, by name; return the address of the pages."""
     settings, health = plan.settings, built.health
-    holder = f"{socket.gethostname()}-{os.getpid()}"
+    holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"  # two containers may share the first two
     leader = Leader(built.context.leadership, ports.store, telemetry, health, holder, settings.lease_ttl_sec)
     runner = LoopRunner(ports.clock, telemetry, health, built.context.leadership)
 

@@ -75,6 +75,7 @@ class PrometheusTelemetry:
         self._steps = _histogram(registry, "loop_seconds", "Duration of one good step.", _LOOP_BUCKETS, "loop")
         self._failures = _counter(registry, "loop_failures", "Steps that failed, by error.", "loop", "reason")
         self._leader = _gauge(registry, "leader", "Whether this process leads.")
+        self._epoch = _gauge(registry, "leader_epoch", "Epoch of the daemon that leads, NaN where none is known to.")
         self._store_up = _gauge(registry, "valkey_up", "Whether Valkey answers.")
         self._lag = _gauge(registry, "event_loop_lag_seconds", "Lag of the event loop.")
         self._restarts = _counter(registry, "worker_restarts", "Restarts of the process pool.")
@@ -173,9 +174,10 @@ class PrometheusTelemetry:
         """Count a step of a loop that failed, by the name of its error."""
         self._failures.labels(loop, reason).inc()
 
-    def leader(self, *, leading: bool) -> None:
-        """Report whether this process leads."""
+    def leader(self, *, leading: bool, epoch: int | None) -> None:
+        """Report whether this process leads, and the epoch of whoever leads."""
         self._leader.set(leading)
+        self._epoch.set(nan if epoch is None else epoch)
 
     def store_up(self, *, up: bool) -> None:
         """Report whether Valkey answers."""

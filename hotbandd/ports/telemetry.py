@@ -57,8 +57,8 @@ class Telemetry(Protocol):
         """Count a step of a loop that failed, by the name of its error."""
         ...
 
-    def leader(self, *, leading: bool) -> None:
-        """Report whether this process leads."""
+    def leader(self, *, leading: bool, epoch: int | None) -> None:
+        """Report whether this process leads, and the epoch of whoever leads; None where that is not known."""
         ...
 
     def store_up(self, *, up: bool) -> None:

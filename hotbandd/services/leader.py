@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
+
 import anyio
 import structlog
 
@@ -11,13 +15,34 @@ from hotbandd.services.health import Health
 
 log = structlog.get_logger()
 
+ASK_SEC = 0.5  # between two looks at the lease of another one, and at a store that is away
+BEAT_SEC = 15.0  # one beat at most: three calls of a store that answers late
+
 
 class Leadership:
     """The lease as this process knows it; the server's script has the last word on every publication."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.lease: Lease | None = None
+        self._monotonic = monotonic
+        self._known: Lease | None = None
+        self._until = math.inf
         self._gained = anyio.Event()
+        self._lost = anyio.Event()
+
+    @property
+    def leader(self) -> Lease | None:
+        """Who leads, this process or another; None where nobody does, or the last word on it is older than a lease's life."""
+        return self._known if self._monotonic() < self._until else None
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process surely leads: by its own clock, its lease has not run out."""
+        return self.lease is not None and self.leader == self.lease
+
+    def know(self, leader: Lease | None, until: float = math.inf) -> None:
+        """Note who leads, and until when, on the monotonic clock, that is good."""
+        self._known, self._until = leader, until
 
     async def held(self) -> Lease:
         """Wait until this process leads, and return its lease."""
@@ -25,16 +50,25 @@ class Leadership:
             await self._gained.wait()
         return self.lease
 
+    async def lost(self) -> None:
+        """Wait until this process leads no more."""
+        while self.lease is not None:
+            await self._lost.wait()
+
     def gain(self, lease: Lease) -> None:
         """Note that this process leads."""
         self.lease = lease
+        self.know(lease)
         self._gained.set()
+        self._lost = anyio.Event()
 
     def lose(self) -> None:
         """Note that this process leads no more."""
         if self.lease is not None:  # told twice, those who wait already go on waiting for the same event
             self.lease = None
+            self.know(None)
             self._gained = anyio.Event()
+            self._lost.set()
 
     def accept(self, outcome: Outcome, what: str) -> None:
         """Take note of what became of a publication; raise FencedError where another one leads."""
@@ -44,7 +78,10 @@ class Leadership:
 
 
 class Leader:
-    """Takes the lease, renews it at a third of its life in real time, and gives it up at the end."""
+    """Takes the lease, renews it at a third of its life in real time, and gives it up at the end.
+
+    A lease that is another's, or a store that is away, is looked at every half second.
+    """
 
     name = "leader"
 
@@ -56,42 +93,56 @@ class Leader:
         self._telemetry = telemetry
         self._health = health
         self._holder = holder
-        self._ttl_ms = int(ttl_sec * 1000)
+        self._ttl_sec = ttl_sec
 
     async def run(self) -> None:
         """Hold the lease for ever."""
+        leadership = self._leadership
         try:
             while True:
-                self._health.working(self.name, self._ttl_ms / 1000)
+                self._health.working(self.name, max(self._ttl_sec, BEAT_SEC))
+                self._report()
                 await self._beat()
-                self._telemetry.leader(leading=self._leadership.lease is not None)
-                self._health.waiting(self.name, self._ttl_ms / 3000)
-                await anyio.sleep(self._ttl_ms / 3000)
+                self._report()
+                holding = leadership.lease is not None and self._health.store_up
+                pause = self._ttl_sec / 3 if holding else min(self._ttl_sec / 3, ASK_SEC)
+                self._health.waiting(self.name, pause)
+                with anyio.move_on_after(pause):
+                    await (leadership.lost() if holding else anyio.sleep_forever())
         finally:
             await self._give_up()
 
     async def _beat(self) -> None:
+        until = time.monotonic() + self._ttl_sec  # of what is asked now
+        ttl_ms = int(self._ttl_sec * 1000)
         try:
             lease = self._leadership.lease
-            if lease is not None and not await self._store.renew_lease(lease, self._ttl_ms):
+            if lease is not None and not await self._store.renew_lease(lease, ttl_ms):
                 log.warning("leader.lost", epoch=lease.epoch)
                 self._leadership.lose()
             if self._leadership.lease is None:
-                taken = await self._store.acquire_lease(self._holder, self._ttl_ms)
+                taken = await self._store.acquire_lease(self._holder, ttl_ms)
                 if taken is not None:
                     log.info("leader.leading", epoch=taken.epoch)
                     self._leadership.gain(taken)
+            leader = self._leadership.lease or await self._store.leader()
         except UnreachableError as error:
             if self._health.store_up is not False:
                 log.warning("store.down", error=str(error))
             self._note(up=False)
         except CorruptPayloadError as error:  # whoever wrote it may lead
             log.warning("leader.corrupt", error=str(error))
+            self._leadership.know(None)
             self._note(up=True)
         else:
             if self._health.store_up is False:
                 log.info("store.up")
+            self._leadership.know(leader, until)
             self._note(up=True)
+
+    def _report(self) -> None:
+        leader = self._leadership.leader
+        self._telemetry.leader(leading=self._leadership.leading, epoch=leader.epoch if leader else None)
 
     def _note(self, *, up: bool) -> None:
         self._health.store_up = up

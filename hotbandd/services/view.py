@@ -52,12 +52,14 @@ class View:
         return {"healthy": healthy, "silent_loops": silent, "event_loop_lag_seconds": self._health.lag_sec}
 
     def readiness(self) -> dict[str, Any]:
-        """Tell whether data are fresh, Valkey answers, and somebody leads."""
+        """Tell whether data are fresh, Valkey answers, and this process leads: one that stands by has no data."""
         reasons = []
         if self._health.store_up is not True:
             reasons.append("Valkey does not answer")
-        if self._leadership.lease is None:
-            reasons.append("this process does not lead")
+        if not self._leadership.leading:
+            leader = self._leadership.leader
+            who = f"{leader.holder} does, with epoch {leader.epoch}" if leader else "nobody is known to"
+            reasons.append(f"this process does not lead, {who}")
         if not self._market.loaded.is_set():
             reasons.append("the history is not loaded yet")
         stale = self._stale()
@@ -67,15 +69,15 @@ class View:
 
     def status(self) -> dict[str, Any]:
         """Tell what the daemon does, loop by loop and instrument by instrument."""
-        lease = self._leadership.lease
+        leader = self._leadership.leader
         now = self.now()
         return {
             "now": now,
             "speed": self._clock.speed,
             **self.health(),
             **self.readiness(),
-            "leading": lease is not None,
-            "epoch": lease.epoch if lease else None,
+            "leading": self._leadership.leading,
+            "leader": leader._asdict() if leader else None,
             "loops": {
                 name: {"last_success": state.last_success, "fault": state.fault}
                 for name, state in self._health.loops.items()

@@ -85,7 +85,7 @@ def report_everything(to: Telemetry) -> None:
     to.kill_switch(engaged=False)
     to.loop_succeeded("evaluator", START, 0.5)
     to.loop_failed("hydrator", "SourceUnreachableError")
-    to.leader(leading=True)
+    to.leader(leading=True, epoch=7)
     to.store_up(up=True)
     to.event_loop_lag(0.001)
     to.worker_restarted()
@@ -187,7 +187,7 @@ def test_a_summary_without_the_span_of_the_decision_reports_no_backtest(scrape: 
 
 def test_two_telemetries_share_nothing() -> None:
     one, other = PrometheusTelemetry(CollectorRegistry(), lambda: 0), Scrape()
-    one.leader(leading=True)
+    one.leader(leading=True, epoch=7)
     assert math.isnan(other.samples()["leader",])
 
 

@@ -57,7 +57,7 @@ async def test_a_process_alone_leads_and_keeps_the_lease_beyond_its_life(store):
         lease = one.leadership.lease
         await eventually(holds(lambda: store.calls.count("renew_lease") >= 6))
         assert one.leadership.lease == lease == await store.leader()
-    assert one.telemetry.calls("leader")[-1] == (True,)
+    assert one.telemetry.calls("leader")[-1] == (True, lease.epoch)
 
 
 async def test_a_process_that_ends_gives_the_lease_up_at_once(store):
@@ -80,6 +80,43 @@ async def test_a_second_process_stands_by_and_takes_over_with_a_higher_epoch(sto
             await eventually(holds(lambda: one.leads))
             assert one.leadership.lease.epoch > first.epoch
     assert not two.leads
+
+
+async def test_who_stands_by_tells_who_leads_and_asks_twice_a_second_however_long_the_lease(store):
+    one, two = Process(store, "one", ttl_sec=3600), Process(store, "two", ttl_sec=3600)
+    async with two.running():
+        await eventually(holds(lambda: two.leads))
+        async with one.running():
+            await eventually(holds(lambda: one.leadership.leader is not None))
+            assert one.leadership.leader == two.leadership.lease
+            assert one.telemetry.calls("leader")[-1] == (False, two.leadership.lease.epoch)
+            assert not one.leadership.leading
+            await store.release_lease(two.leadership.lease)
+            await eventually(holds(lambda: one.leads), 2)
+
+
+async def test_a_publication_that_was_fenced_has_the_lease_asked_for_at_once(store):
+    one = Process(store, "one", ttl_sec=3600)
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+        first = one.leadership.lease
+        await store.release_lease(first)  # as by a server that began anew
+        with pytest.raises(FencedError):
+            one.leadership.accept(Outcome.FENCED, "the gates")
+        await eventually(holds(lambda: one.leads), 2)
+        assert one.leadership.lease.epoch > first.epoch
+
+
+def test_a_lease_that_ran_out_by_the_own_clock_is_no_more_said_to_be_held():
+    now = 100.0
+    leadership = Leadership(lambda: now)
+    leadership.gain(Lease("one", 1))
+    leadership.know(Lease("one", 1), until=101.0)
+    assert leadership.leading
+    now = 101.0
+    assert not leadership.leading
+    assert leadership.leader is None
+    assert leadership.lease == Lease("one", 1)  # the store has the last word
 
 
 async def test_a_lease_that_was_lost_is_noticed_and_taken_again(store):
