@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import anyio
 from rich.console import Group
@@ -35,9 +36,11 @@ def demo(*, seconds: float | None, speed: float, seed: int | None, http: str) ->
     except ValueError as error:
         raise UsageError(f"--http must be {TABLE['http'].accepts}: {error}.") from error
     with tempfile.TemporaryDirectory(prefix="hotband-demo-") as home:
-        settings = load(
-            {"HOTBAND_HOME": home, "HOTBAND_SOURCE": "simulated", "HOTBAND_HTTP": http, **SHORT}, None
-        ).settings
+        given = {"HOTBAND_SOURCE": "simulated", "HOTBAND_HTTP": http, **SHORT}
+        # As a file, so that other commands that are given this home follow the same rules.
+        text = "".join(f"{name}={value}\n" for name, value in given.items())
+        Path(home, ".env.hotband").write_text(text)
+        settings = load({"HOTBAND_HOME": home}, text).settings
         common.run(lambda: _demo(settings, seconds=seconds, speed=speed, seed=seed))
 
 
@@ -64,6 +67,7 @@ async def _watch(running: daemon.Running, source: SimulatedSource) -> None:
                 live.update(show.frame(), refresh=True)
                 await anyio.sleep(REFRESH_SEC)
     console.print(f"Pages: {running.address}/status")
+    console.print(f"Look closer: {show.closer}", soft_wrap=True)
     printed, told = time.monotonic(), 0
     while True:
         await show.look()
@@ -87,6 +91,12 @@ class _Show:
         self._firsts: set[str] = set()
         self._gates: dict[str, int] = {}
         self._seen: tables.Picture | None = None
+
+    @property
+    def closer(self) -> str:
+        """Return a command that tells more of one instrument."""
+        settings = self._running.plan.settings
+        return f"HOTBAND_HOME={settings.home} hotbandd explain {settings.pairs[0]}"
 
     async def look(self) -> None:
         """Take the newest picture; while the store is away, keep the last one."""
@@ -119,6 +129,7 @@ class _Show:
             Text.from_markup(f"[bold]hotband demo[/bold]  {head}  {self._running.address}/status  Ctrl-C ends it"),
             Text.from_markup(tables.headline(seen)),
             tables.gates_table(seen, regimes),
+            Text(f"Look closer from another terminal: {self.closer}", style="dim", overflow="fold"),
             *([] if self._running.desk.context.market.loaded.is_set() else [self._filling()]),
             Text("\n".join(self.events[-EVENTS:]), style="dim"),
         )

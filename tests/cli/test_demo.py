@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +27,10 @@ def test_the_demo_shows_its_first_documents_and_ends_with_ctrl_c(tmp_path, scrat
             demo.until(lambda first=first: first in demo.stderr, first)
         family = demo.family()
         assert len(family) > 1
+        told = re.search(r"Look closer: HOTBAND_HOME=(\S+) hotbandd (explain EUR_USD)", demo.stderr)
+        explained = hotbandd(Path(told[1]), *told[2].split(), "--json")
+        assert explained.code == 0, explained.err
+        assert json.loads(explained.out)["evaluated_ts"] % 300_000 == 0, "it follows the demo's own rules"
         assert demo.end(signal.SIGINT) < 5
     assert demo.process.returncode == 0
     assert "Traceback" not in demo.stderr
