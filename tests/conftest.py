@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from redis.asyncio import Redis
 
-from tests.valkey import owner
+from tests.valkey import Guarded, guarded
 
 settings.register_profile("project", deadline=None)  # a busy machine is no failure
 settings.load_profile("project")
@@ -35,15 +35,21 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the URL of a real server, one for the session."""
-    with owner(tmp_path_factory.mktemp("home")) as owned:
-        yield owned.url
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Return a real server, one for the session, that grants hotband no more than config/valkey/users.acl does."""
+    with guarded(tmp_path_factory.mktemp("valkey")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def valkey_url(valkey: Guarded) -> str:
+    """Return the URL of that server for hotband's user."""
+    return valkey.url
 
 
 @pytest.fixture
-async def raw(valkey_url: str) -> AsyncIterator[Redis]:
-    """Return a plain client of the emptied server."""
-    async with Redis.from_url(valkey_url, protocol=2) as client:
+async def raw(valkey: Guarded) -> AsyncIterator[Redis]:
+    """Return a plain client of the emptied server, its administrator's."""
+    async with Redis.from_url(valkey.admin_url, protocol=2) as client:
         await client.flushall()
         yield client

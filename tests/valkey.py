@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio
+from redis import Redis
+from redis.exceptions import ConnectionError as NoConnection
 
-from hotbandd.adapters.embedded_valkey import embedded
+from hotbandd.adapters.embedded_valkey import _LAUNCH, _binary, embedded
 
 ROOT = Path(__file__).resolve().parents[1]
+USERS = ROOT / "config" / "valkey" / "users.acl"
+PASSWORD = "the-servers-own-pass-phrase"
 
 
 class Owner(NamedTuple):
@@ -21,6 +28,51 @@ class Owner(NamedTuple):
 
     process: subprocess.Popen[str]
     url: str
+
+
+class Guarded(NamedTuple):
+    """A server under the project's list of users: its URL for hotband's user, and for the administrator."""
+
+    url: str
+    admin_url: str
+
+
+@contextmanager
+def guarded(folder: Path, *options: str) -> Iterator[Guarded]:
+    """Run a server that loads ``config/valkey/users.acl``, each user given a password as docs/security.md says."""
+    users, socket = folder / "users.acl", folder / "valkey.sock"
+    password = f"#{hashlib.sha256(PASSWORD.encode()).hexdigest()}"
+    lines = USERS.read_text().splitlines()
+    users.write_text("".join(f"{line} {password}\n" if " on " in line else f"{line}\n" for line in lines))
+    words = ["--port", "0", "--unixsocket", socket, "--dir", folder, "--save", "", "--aclfile", users, *options]
+    launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), _binary()]
+    with (folder / "server.log").open("wb") as log, subprocess.Popen([*launch, *words], stdout=log) as server:
+        try:
+            found = Guarded(*(f"unix://{user}:{PASSWORD}@{socket}" for user in ("hotband", "admin")))
+            _answering(found.admin_url, server)
+            yield found
+        finally:
+            server.kill()
+
+
+def _answering(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    with Redis.from_url(url, protocol=2) as client:
+        while True:
+            try:
+                client.ping()
+            except NoConnection:
+                assert server.poll() is None, "the server ended"
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.02)
+            else:
+                return
+
+
+def as_user(url: str, user: str, password: str) -> str:
+    """Return the URL of the same server for another user."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{user}:{password}@{rest.rpartition('@')[2]}"
 
 
 @contextmanager

@@ -34,10 +34,10 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "memory":
         backend = MemoryBackend(lambda: time.time_ns() // 1_000_000)
     else:
-        url = request.getfixturevalue("valkey_url")
-        async with Redis.from_url(url, protocol=2) as client:
+        server = request.getfixturevalue("valkey")
+        async with Redis.from_url(server.admin_url, protocol=2) as client:
             await client.flushall()
-        backend = ValkeyBackend(url)
+        backend = ValkeyBackend(server.url)
     store = DocumentStore(backend, AGES)
     yield Bench(store, backend)
     await store.aclose()

@@ -22,7 +22,7 @@ from hotbandd.errors import CorruptPayloadError, RefusedError, SettingsError, St
 from hotbandd.ports import Lease, Outcome
 from tests.adapters import store_samples as samples
 from tests.adapters.store_samples import AGES, PAIR, PARAM_KEY, START
-from tests.valkey import eventually
+from tests.valkey import as_user, eventually
 
 
 @pytest.fixture
@@ -208,12 +208,12 @@ async def test_calls_go_on_after_their_connections_were_cut(raw: Redis, valkey_s
 
 async def test_cancelled_calls_leave_no_wrong_reply_and_no_connection_behind(valkey_url: str, raw: Redis) -> None:
     backend = ValkeyBackend(valkey_url)
-    await raw.mset({f"number:{n}": str(n) for n in range(50)})
+    await raw.mset({f"bt:trial:run:{n}": str(n) for n in range(50)})
     wrong: list[tuple[int, bytes | None]] = []
 
     async def ask(number: int, *, cancelled_after: float) -> None:
         with anyio.move_on_after(cancelled_after):
-            reply = await backend.get(f"number:{number}")
+            reply = await backend.get(f"bt:trial:run:{number}")
             if reply != b"%d" % number:
                 wrong.append((number, reply))
 
@@ -300,7 +300,7 @@ async def test_a_server_that_is_not_there_is_unreachable_and_no_secret_is_told()
 
 
 async def test_a_wrong_password_is_refused_without_telling_it(valkey_url: str, raw: Redis) -> None:
-    async with open_valkey(valkey_url.replace("unix://", "unix://nobody:hush@"), AGES) as store:
+    async with open_valkey(as_user(valkey_url, "nobody", "hush"), AGES) as store:
         with pytest.raises(RefusedError, match="VALKEY_URL") as caught:
             await store.ping()
     assert "hush" not in str(caught.value)
@@ -309,7 +309,7 @@ async def test_a_wrong_password_is_refused_without_telling_it(valkey_url: str, r
 async def test_a_user_without_rights_is_refused(valkey_url: str, raw: Redis) -> None:
     await raw.execute_command("ACL", "SETUSER", "guest", "on", ">pass", "+ping", "+get", "~ws:*")
     try:
-        async with open_valkey(valkey_url.replace("unix://", "unix://guest:pass@"), AGES) as store:
+        async with open_valkey(as_user(valkey_url, "guest", "pass"), AGES) as store:
             assert await store.manifold(PAIR) is None
             with pytest.raises(RefusedError):
                 await store.set_kill_switch(engaged=False)

@@ -9,7 +9,8 @@ from hotbandd.errors import CorruptPayloadError, HotbandError, RefusedError, Sto
 CAUGHT = (foreign.RedisError, OSError)
 """What a call to the client may raise; the builtin TimeoutError of a deadline is an OSError."""
 
-_REFUSED = (foreign.AuthenticationError, foreign.AuthorizationError, foreign.NoPermissionError)
+_REFUSED = (foreign.AuthenticationError, foreign.AuthorizationError)
+_DENIED = "ACL failure"  # how a script words a lack of rights
 _HEALS = (
     foreign.ReadOnlyError,
     foreign.OutOfMemoryError,
@@ -29,6 +30,10 @@ def translated(error: Exception, place: str, key: str) -> HotbandError:
     word = text.partition(" ")[0]
     if isinstance(error, _REFUSED) or isinstance(error.__cause__, _REFUSED):  # the cause where a new connection fails
         return RefusedError(f"Valkey at {place} refuses access ({text}); check the user and password in VALKEY_URL.")
+    if isinstance(error, foreign.NoPermissionError) or _DENIED in text:
+        return RefusedError(
+            f"Valkey at {place} gives its user too few rights for {key or 'this'} ({text}); see config/valkey/users.acl."
+        )
     if word == "WRONGTYPE":
         return CorruptPayloadError(key, "another type of key")
     if word == "CORRUPT":
