@@ -138,7 +138,7 @@ def _figures_table(one: Explanation) -> Table:
 
 
 def _figure_row(figure: Figure) -> tuple[str, ...]:
-    below = "" if figure.disable_at == float("-inf") else f"{figure.disable_at:.4g}"
+    below = "" if figure.disable_at is None else f"{figure.disable_at:.4g}"
     return (
         figure.name,
         f"{figure.value:.4g}",

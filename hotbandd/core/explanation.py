@@ -27,7 +27,7 @@ Stand = Literal["passes", "dead band", "fails"]
 
 
 class Figure(Struct, frozen=True):
-    """A figure against its floor: ``enable_at`` is what a pass asks for, under ``disable_at`` it fails; ``origin``: what set the floor.
+    """A figure against its floor: ``enable_at`` is what a pass asks for, under ``disable_at`` it fails (None: never); ``origin``: what set the floor.
 
     ``margin``: how far the figure lies above what decides now, ``disable_at`` of an open gate, ``enable_at`` of a shut one.
     """
@@ -37,7 +37,7 @@ class Figure(Struct, frozen=True):
     floor: float
     origin: str
     enable_at: float
-    disable_at: float
+    disable_at: float | None
     stands: Stand
     margin: float = 0.0
 
@@ -190,15 +190,15 @@ def _figures(measured: Measured, rulebook: Rulebook, state: GateState) -> list[F
     earned: Stand = "passes" if recent.pnl_total > 0.0 else "dead band"
     lost: Stand = "fails" if recent.calmar < -buf else "passes"
     figures += [
-        Figure("pnl, 14 days", recent.pnl_total, 0.0, "must be above 0", 0.0, float("-inf"), earned),
+        Figure("pnl, 14 days", recent.pnl_total, 0.0, "must be above 0", 0.0, None, earned),
         Figure("calmar, 14 days", recent.calmar, -buf, "the buffer below 0", -buf, -buf, lost),
     ]
     return [replace(figure, margin=_margin(figure, state)) for figure in figures]
 
 
 def _margin(figure: Figure, state: GateState) -> float:
-    threshold = figure.disable_at if state.eligible and figure.disable_at > float("-inf") else figure.enable_at
-    return figure.value - threshold
+    closing = figure.disable_at if state.eligible else None
+    return figure.value - (figure.enable_at if closing is None else closing)
 
 
 def _figure(name: str, value: float, floor: float, origin: str, buf: float) -> Figure:
@@ -275,7 +275,7 @@ def _closing(figures: list[Figure], needed: int) -> list[str]:
     falls = [
         f"{figure.name} below {figure.disable_at:.4g} (it is {figure.value:.4g})"
         for figure in figures
-        if figure.name != "pnl, 14 days"
+        if figure.disable_at is not None
     ]
     times = "One fail more closes it" if needed == 1 else f"{needed} fails in a row close it"
     return [f"{times}: {', or '.join(falls)}."]
