@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 MINUTE_MS = 60_000
@@ -19,16 +20,16 @@ Mask = NDArray[np.bool_]
 
 
 class Candle(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """One candle as it is stored: ``t`` open time (UTC epoch ms), prices, tick volume, closing bid and ask if known."""
+    """One candle as it is stored (``md:candles:{inst}:{gran}``)."""
 
-    t: int
-    o: float
-    h: float
-    l: float  # noqa: E741  the name is part of the contract
-    c: float
-    v: float
-    bid: float | None = None
-    ask: float | None = None
+    t: Annotated[int, Meta(description="Open time, UTC epoch, ms; the member's score.")]
+    o: Annotated[float, Meta(description="Open, a price.")]
+    h: Annotated[float, Meta(description="High, a price.")]
+    l: Annotated[float, Meta(description="Low, a price.")]  # noqa: E741  the name is part of the contract
+    c: Annotated[float, Meta(description="Close, a price.")]
+    v: Annotated[float, Meta(description="Volume, ticks.")]
+    bid: Annotated[float | None, Meta(description="Closing bid, a price; missing: not known.")] = None
+    ask: Annotated[float | None, Meta(description="Closing ask, a price; missing: not known.")] = None
 
 
 class Candles(NamedTuple):

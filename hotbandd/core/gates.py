@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from hotbandd.core.documents import Flag, Floors, GateState, SpanSummary
+from hotbandd.core.documents import Floors, GateState, SpanSummary
 from hotbandd.core.sessions import Calendar
+from hotbandd.core.units import Flag
 
 MAX_BUFFER = 0.30
 MANIFOLD_MAX_AGE_MS = 300_000

@@ -6,44 +6,45 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from hotbandd.core.documents import Count, Document, Millis, Params, SpanSummary, Unit
+from hotbandd.core.documents import Document, Params, SpanSummary
+from hotbandd.core.units import Count, LogReturn, Millis, Name, ParamKey, Price, Unit
 
 GLOBAL: Final = "GLOBAL"  # names the best configuration over all instruments
 
 
 class TrialRun(Document, frozen=True, kw_only=True):
-    """One run of a trial (``bt:trial:run:{run_id}``).
-
-    ``summary`` is of the run's last days, at most 30; ``spec`` the hash of the spec that asked for it. ``end_ms``: the close of
-    its last candle; ``daily``: log returns after cost by day of the exit, one for each 24 hours of the window, the last ones
-    ending there; ``sharpe``: mean over deviation of its trades' returns, 0 where there is none.
-    """
+    """One run of a trial (``bt:trial:run:{run_id}``)."""
 
     run_id: str
     ts: Millis
-    instrument: str
-    param_key: str
+    instrument: Name
+    param_key: ParamKey
     params: Params
-    window_days: int
-    summary: SpanSummary
-    spec: str
-    end_ms: Millis
-    daily: list[float] = field(default_factory=list)
-    sharpe: float = 0.0
+    window_days: Annotated[int, Meta(description="Length of the run, days.")]
+    summary: Annotated[SpanSummary, Meta(description="Of the run's last days, at most 30.")]
+    spec: Annotated[str, Meta(description="Hash of the spec that asked for it.")]
+    end_ms: Annotated[Millis, Meta(description="Close of its last candle, UTC epoch, ms.")]
+    daily: Annotated[
+        list[LogReturn],
+        Meta(
+            description="Log returns by day of the exit: one for each 24 hours of the run, the last ones ending with it."
+        ),
+    ] = field(default_factory=list)
+    sharpe: Annotated[float, Meta(description="Mean over deviation of its trades' returns; 0: there is none.")] = 0.0
 
 
 class TradeRow(Struct, frozen=True, kw_only=True):
-    """One trade; prices, and log returns: ``ret`` after cost, ``mae`` and ``mfe`` before."""
+    """One trade."""
 
     side: Literal["long", "short"]
     entry_ms: Millis
     exit_ms: Millis
-    entry: float
-    exit: float
-    ret: float
-    reason: str
-    mae: float
-    mfe: float
+    entry: Price
+    exit: Price
+    ret: Annotated[LogReturn, Meta(description="Log return after cost.")]
+    reason: Annotated[str, Meta(description="Code of why it ended.")]
+    mae: Annotated[float, Meta(description="Furthest against it, log return before cost.")]
+    mfe: Annotated[float, Meta(description="Furthest in its favour, log return before cost.")]
 
 
 class TrialTrades(Document, frozen=True, kw_only=True):
@@ -59,28 +60,30 @@ class FoldResult(Struct, frozen=True, kw_only=True):
     fit_start: Millis
     fit_end: Millis
     test_end: Millis
-    param_key: str
-    fit_pnl: float
-    test_pnl: float
+    param_key: ParamKey
+    fit_pnl: LogReturn
+    test_pnl: LogReturn
 
 
 class Luck(Struct, frozen=True, kw_only=True):
     """How much of a winner may be luck; None where too little is known to tell."""
 
-    trials: Count
-    deflated_sharpe: Unit | None
-    pbo: Unit | None
+    trials: Annotated[Count, Meta(description="Sets of parameters that were tried.")]
+    deflated_sharpe: Annotated[
+        Unit | None, Meta(description="Probability that its Sharpe ratio is above what luck gives.")
+    ]
+    pbo: Annotated[Unit | None, Meta(description="Probability that choosing the best one over-fits.")]
     walk_forward: list[FoldResult]
-    words: str
+    words: Annotated[str, Meta(description="All of that, in a sentence.")]
 
 
 class BestConfig(Document, frozen=True, kw_only=True):
     """The best parameters of an instrument, or of all (``opt:best_config:{inst}``, ``opt:best_config:GLOBAL``)."""
 
-    instrument: str
-    param_key: str
+    instrument: Annotated[str, Meta(description="An instrument, or GLOBAL.")]
+    param_key: ParamKey
     params: Params
-    env: dict[str, str]
+    env: Annotated[dict[str, str], Meta(description="The parameters as settings, by name.")]
     summary: SpanSummary
     ts: Millis
     luck: Luck | None = None
@@ -90,15 +93,15 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     """The newest report (``opt:backtests:report:latest``)."""
 
     filename: str
-    content: str
+    content: Annotated[str, Meta(description="Markdown.")]
     ts: Millis
-    days: Annotated[int, Meta(ge=1)]
-    instruments: list[str]
+    days: Annotated[int, Meta(ge=1, description="Trials of so many days.")]
+    instruments: list[Name]
 
 
 class LiveConfigChanged(Document, frozen=True, kw_only=True):
-    """News that an instrument's parameters were promoted (``opt:live_config:changed:{inst}``); None where it has none any more."""
+    """News that an instrument's parameters were promoted (``opt:live_config:changed:{inst}``)."""
 
-    instrument: str
-    params: Params | None
+    instrument: Name
+    params: Annotated[Params | None, Meta(description="Null: it has none of its own any more.")]
     ts: Millis
