@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
+import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
+import structlog
 
 from hotbandd.errors import ComputeError
+
+log = structlog.get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,15 +45,29 @@ class InlineCompute:
         """Nothing to stop."""
 
 
+class _Pool:
+    """A pool, the number of calls that wait for it, and whether another one has taken its place."""
+
+    def __init__(self, executor: ProcessPoolExecutor) -> None:
+        self.executor = executor
+        self.calls = 0
+        self.retired = False
+
+
 class ProcessCompute:
     """A pool of worker processes from a fork server; a broken pool is replaced, and its task tried once more.
 
+    A pool one of whose workers holds more than ``worker_bytes`` after a task is replaced too, and ends with its last task.
     ``on_restart`` is called for each replacement.
     """
 
-    def __init__(self, workers: int, on_restart: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, workers: int, on_restart: Callable[[], None] = lambda: None, *, worker_bytes: float = math.inf
+    ) -> None:
         self._workers = workers
+        self._worker_bytes = worker_bytes
         self._on_restart = on_restart
+        self._ending: set[asyncio.Task[None]] = set()
         for name in ONE_THREAD:  # the workers inherit it; two BLAS pools on the same cores slow each other down
             os.environ.setdefault(name, "1")
         self._context = multiprocessing.get_context("forkserver")
@@ -55,33 +76,66 @@ class ProcessCompute:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a module-level function in a worker."""
-        call = partial(function, *args, **kwargs)
+        call = partial(_measured, partial(function, *args, **kwargs))
         for _ in range(2):
             pool = self._pool
+            pool.calls += 1
             try:
                 # Submitting may start a worker, which takes long enough to be noticed on the event loop. Shielded, because a
                 # future that was cancelled here is one that the pool cannot settle when a worker dies.
-                submitted = await anyio.to_thread.run_sync(pool.submit, call)
-                return await asyncio.shield(asyncio.wrap_future(submitted))
+                submitted = await anyio.to_thread.run_sync(pool.executor.submit, call)
+                result, held = await asyncio.shield(asyncio.wrap_future(submitted))
             except BrokenProcessPool:
                 await self._replace(pool)
+            else:
+                if held > self._worker_bytes:
+                    self._recycle(pool, held)
+                return result
+            finally:
+                pool.calls -= 1
+                self._end_unused(pool)
         raise ComputeError(
             f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd."
         )
 
     async def aclose(self) -> None:
         """Stop the workers; running tasks are given two seconds."""
-        await _end(self._pool, GRACE_SEC)
+        await _end(self._pool.executor, GRACE_SEC)
+        await asyncio.gather(*self._ending)
 
-    async def _replace(self, broken: ProcessPoolExecutor) -> None:
+    async def _replace(self, broken: _Pool) -> None:
         if self._pool is not broken:
             return
         self._on_restart()
         self._pool = self._new_pool()
-        await _end(broken, 0)
+        await _end(broken.executor, 0)
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._workers, mp_context=self._context, initializer=_begin)
+    def _recycle(self, grown: _Pool, held: int) -> None:
+        """Have later tasks run in new workers."""
+        if self._pool is not grown:
+            return
+        log.warning("compute.recycled", worker_bytes=held)
+        self._on_restart()
+        self._pool = self._new_pool()
+        grown.retired = True
+
+    def _end_unused(self, pool: _Pool) -> None:
+        """End a pool that was recycled once nobody waits for it."""
+        if pool.retired and not pool.calls:
+            ending = asyncio.create_task(_end(pool.executor, GRACE_SEC))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    def _new_pool(self) -> _Pool:
+        return _Pool(ProcessPoolExecutor(self._workers, mp_context=self._context, initializer=_begin))
+
+
+def _measured(call: Callable[[], T]) -> tuple[T, int]:
+    """Return what a call returns, and the resident memory of this process after it, in bytes."""
+    result = call()
+    if sys.platform == "linux":
+        return result, int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # at most so far; in bytes on macOS
 
 
 async def _end(pool: ProcessPoolExecutor, grace_sec: float) -> None:

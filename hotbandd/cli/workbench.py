@@ -51,7 +51,11 @@ async def workbench(settings: Settings, *, source: bool = False) -> AsyncIterato
         store = DocumentStore(backend, ages)
         stack.push_async_callback(store.aclose)
         await store.ping()
-        compute = InlineCompute() if settings.compute == "inline" else ProcessCompute(settings.workers)
+        compute = (
+            InlineCompute()
+            if settings.compute == "inline"
+            else ProcessCompute(settings.workers, worker_bytes=settings.worker_memory_mb * 1e6)
+        )
         stack.push_async_callback(compute.aclose)
         yield Workbench(
             settings=settings,

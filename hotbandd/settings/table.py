@@ -54,6 +54,13 @@ class Settings:
         Derived("cores - 1, at least 1", (), lambda: max(1, _usable_cores() - 1)),
         "Processes that compute.",
     )
+    worker_memory_mb: int = setting(
+        "HOTBAND_WORKER_MEMORY_MB",
+        kinds.whole(64, 1_000_000),
+        "1024",
+        "Most that one of them may hold after a task; then they are replaced.",
+        "MB",
+    )
     compute: Literal["process", "inline"] = setting(
         "HOTBAND_COMPUTE",
         kinds.choice("process", "inline"),

@@ -119,6 +119,39 @@ async def test_a_worker_killed_while_idle_takes_the_others_of_its_pool_with_it(v
     assert left == set(), "a thread of the pool outlives it"
 
 
+HELD: list[bytes] = []
+
+
+def hold(megabytes: int, seconds: float = 0.0) -> tuple[int, int]:
+    """Keep memory beyond the task, as a leak would; return the worker's number and how much was asked for."""
+    HELD.append(b"x" * (megabytes * 1_000_000))
+    time.sleep(seconds)
+    return os.getpid(), megabytes
+
+
+async def test_a_worker_that_holds_too_much_is_replaced_between_tasks_and_no_task_is_lost():
+    restarts: list[int] = []
+    pool = ProcessCompute(2, on_restart=lambda: restarts.append(1), worker_bytes=200e6)
+    first, _ = await pool.run(hold, 10)
+    assert not restarts
+    results: list[tuple[int, int]] = []
+
+    async def ask(*words: float) -> None:
+        results.append(await pool.run(hold, *words))
+
+    async with anyio.create_task_group() as group:
+        for words in [(300, 0.0), (1, 0.5), (2, 0.0), (3, 0.0), (4, 0.0)]:
+            group.start_soon(ask, *words)
+    grown = {pid for pid, _ in results} | {first}
+    assert sorted(megabytes for _, megabytes in results) == [1, 2, 3, 4, 300]
+    assert len(restarts) == 1
+    after, _ = await pool.run(hold, 1)
+    assert after not in grown
+    assert len(restarts) == 1
+    await pool.aclose()
+    assert [pid for pid in grown | {after} if runs(pid)] == []
+
+
 async def test_workers_use_one_thread_for_linear_algebra(pool):
     assert await pool.run(environment, "OMP_NUM_THREADS") == "1"
 
