@@ -17,7 +17,13 @@ from hotbandd.errors import CorruptPayloadError, RefusedError, UnreachableError
 log = structlog.get_logger()
 
 ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -27,7 +33,7 @@ def answer(value: object, status: int = 200, headers: Mapping[str, str] | None =
 
 def content(value: bytes, media_type: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return bytes."""
-    return Response(value, status, {**_HEADERS, **(headers or {})}, media_type)
+    return Response(value, status, {**HEADERS, **(headers or {})}, media_type)
 
 
 def nothing_yet(what: str) -> HTTPException:

@@ -68,7 +68,7 @@ async def body(request: Request, kind: type[T]) -> T:
     async for part in request.stream():
         received += part
         if len(received) > _BODY_MAX:
-            raise HTTPException(413, f"The body is longer than {_BODY_MAX} bytes.")
+            raise HTTPException(413, f"The body is longer than {_BODY_MAX} bytes.", {"Connection": "close"})
     try:
         return msgspec.json.decode(bytes(received), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -12,12 +12,12 @@ import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
+from hotbandd.adapters.http import connections
+from hotbandd.adapters.http.origin import OwnOrigin
 from hotbandd.errors import SettingsError
 
 GRACE_SEC: Final = 1
 STOP_SEC: Final = 3.0
-_CONCURRENCY: Final = 64
-_IDLE_SEC: Final = 5
 
 
 class _Server(uvicorn.Server):
@@ -47,7 +47,7 @@ async def serve(
     """
     listener = await _bind(host, port)
     url = _url(host, listener.getsockname()[1])
-    server = _Server(_config(app), lambda: task_status.started(url))
+    server = _Server(_config(OwnOrigin(app, host)), lambda: task_status.started(url))
     scope = anyio.CancelScope(shield=True)
     ended = anyio.Event()
 
@@ -69,14 +69,17 @@ async def serve(
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=connections.Connection,
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what is wrong with a request is its sender's to know: whoever sends garbage fills no log
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONCURRENCY,
-        timeout_keep_alive=_IDLE_SEC,
+        proxy_headers=False,
+        backlog=connections.BACKLOG,
+        h11_max_incomplete_event_size=connections.HEAD_BYTES,
+        timeout_keep_alive=connections.IDLE_SEC,
         timeout_graceful_shutdown=GRACE_SEC,
     )
 
