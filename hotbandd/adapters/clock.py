@@ -67,9 +67,15 @@ class VirtualClock:
     async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
         """Wait until the clock shows a moment; of those that wake together, lower ranks go first."""
         woken = anyio.Event()
-        heapq.heappush(self._sleepers, (max(moment_ms, self._now), rank, next(self._order), woken))
+        sleeper = max(moment_ms, self._now), rank, next(self._order), woken
+        heapq.heappush(self._sleepers, sleeper)
         self._changed.set()
-        await woken.wait()
+        try:
+            await woken.wait()
+        finally:
+            if sleeper in self._sleepers:  # it was cancelled
+                self._sleepers.remove(sleeper)
+                heapq.heapify(self._sleepers)
 
     @asynccontextmanager
     async def member(self) -> AsyncIterator[None]:

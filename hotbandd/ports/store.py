@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -102,6 +103,13 @@ class Store(Protocol):
         """Return the newest manifold."""
         ...
 
+    def manifolds(self) -> AbstractAsyncContextManager[AsyncIterator[Manifold]]:
+        """Receive each manifold as it is published, from the entry on; what is none is left out.
+
+        After a StoreUnreachableError receive anew and read the newest ones again: some may have been missed.
+        """
+        ...
+
     async def manifold_history(self, instrument: str, start_ms: int, end_ms: int) -> list[ManifoldPoint]:
         """Return the history points with start < ts <= end, ascending; corrupt members are left out."""
         ...
@@ -152,12 +160,19 @@ class Store(Protocol):
         """Set the kill switch only where it is missing; return whether it is engaged now."""
         ...
 
-    async def acquire_lease(self, holder: str, ttl_ms: int) -> Lease | None:
-        """Take the lease if it is free, with the next epoch; None while another holds it."""
+    async def acquire_lease(self, holder: str, ttl_ms: int, *, above: int = 0) -> Lease | None:
+        """Take the lease if it is free, with the next epoch, above one that is known; None while another holds it."""
         ...
 
     async def renew_lease(self, lease: Lease, ttl_ms: int) -> bool:
-        """Prolong the lease; False where it is lost."""
+        """Prolong the lease; False where it is lost, or the store lost what this process published: take it anew, and give back."""
+        ...
+
+    async def give_back(self, lease: Lease, *, repeat: bool) -> list[str]:
+        """Publish verbatim what this process published last, as far as the store would still hold it:
+
+        what it lost, and to ``repeat``, after an outage, also what it has. Never over anything later. Returns what it took.
+        """
         ...
 
     async def release_lease(self, lease: Lease) -> None:

@@ -16,6 +16,7 @@ from hotbandd.services.health import Health
 log = structlog.get_logger()
 
 ASK_SEC = 0.5  # between two looks at the lease of another one, and at a store that is away
+WATCH_SEC = 1.0  # between two looks at a store that answers, at most: what it lost is to be back within 2 s
 BEAT_SEC = 15.0  # one beat at most: three calls of a store that answers late
 
 
@@ -29,6 +30,7 @@ class Leadership:
         self._until = math.inf
         self._gained = anyio.Event()
         self._lost = anyio.Event()
+        self._news = anyio.Event()
 
     @property
     def leader(self) -> Lease | None:
@@ -55,12 +57,22 @@ class Leadership:
         while self.lease is not None:
             await self._lost.wait()
 
+    async def news(self) -> None:
+        """Wait until this process leads anew, or the store is back: what failed may go well now."""
+        await self._news.wait()
+
+    def tell(self) -> None:
+        """Wake those who wait for news."""
+        self._news.set()
+        self._news = anyio.Event()
+
     def gain(self, lease: Lease) -> None:
         """Note that this process leads."""
         self.lease = lease
         self.know(lease)
         self._gained.set()
         self._lost = anyio.Event()
+        self.tell()
 
     def lose(self) -> None:
         """Note that this process leads no more."""
@@ -74,13 +86,16 @@ class Leadership:
         """Take note of what became of a publication; raise FencedError where another one leads."""
         if outcome is Outcome.FENCED:
             self.lose()
-            raise FencedError(f"Another daemon leads, so {what} was not published; this one stands by.")
+            raise FencedError(
+                f"Another daemon leads, or Valkey lost what there was, so {what} was not published; this one stands by."
+            )
 
 
 class Leader:
-    """Takes the lease, renews it at a third of its life in real time, and gives it up at the end.
+    """Takes the lease, renews it at a third of its life in real time, every second at least, and gives it up at the end.
 
-    A lease that is another's, or a store that is away, is looked at every half second.
+    A lease that is another's, or a store that is away, is looked at every half second. What the store lost it is given back before anyone
+    publishes under the new lease; after an outage the last documents go out again.
     """
 
     name = "leader"
@@ -94,6 +109,7 @@ class Leader:
         self._health = health
         self._holder = holder
         self._ttl_sec = ttl_sec
+        self._highest = 0  # of the epochs that this process has known
 
     async def run(self) -> None:
         """Hold the lease for ever."""
@@ -105,7 +121,7 @@ class Leader:
                 await self._beat()
                 self._report()
                 holding = leadership.lease is not None and self._health.store_up
-                pause = self._ttl_sec / 3 if holding else min(self._ttl_sec / 3, ASK_SEC)
+                pause = min(self._ttl_sec / 3, WATCH_SEC if holding else ASK_SEC)
                 self._health.waiting(self.name, pause)
                 with anyio.move_on_after(pause):
                     await (leadership.lost() if holding else anyio.sleep_forever())
@@ -114,17 +130,9 @@ class Leader:
 
     async def _beat(self) -> None:
         until = time.monotonic() + self._ttl_sec  # of what is asked now
-        ttl_ms = int(self._ttl_sec * 1000)
+        back = self._health.store_up is False  # if it answers now
         try:
-            lease = self._leadership.lease
-            if lease is not None and not await self._store.renew_lease(lease, ttl_ms):
-                log.warning("leader.lost", epoch=lease.epoch)
-                self._leadership.lose()
-            if self._leadership.lease is None:
-                taken = await self._store.acquire_lease(self._holder, ttl_ms)
-                if taken is not None:
-                    log.info("leader.leading", epoch=taken.epoch)
-                    self._leadership.gain(taken)
+            await self._hold(int(self._ttl_sec * 1000), back=back)
             leader = self._leadership.lease or await self._store.leader()
         except UnreachableError as error:
             if self._health.store_up is not False:
@@ -135,10 +143,33 @@ class Leader:
             self._leadership.know(None)
             self._note(up=True)
         else:
-            if self._health.store_up is False:
-                log.info("store.up")
+            self._highest = max(self._highest, leader.epoch if leader else 0)
             self._leadership.know(leader, until)
             self._note(up=True)
+            if back:
+                log.info("store.up")
+                self._leadership.tell()
+
+    async def _hold(self, ttl_ms: int, *, back: bool) -> None:
+        """Renew the lease or take it; give the store back what it lost, and repeat what it has once it is ``back``."""
+        lease = self._leadership.lease
+        if lease is not None and not await self._store.renew_lease(lease, ttl_ms):
+            log.warning("leader.lost", epoch=lease.epoch)
+            self._leadership.lose()
+        if self._leadership.lease is None:
+            taken = await self._store.acquire_lease(self._holder, ttl_ms, above=self._highest)
+            if taken is not None:
+                self._highest = taken.epoch
+                await self._give_back(taken, repeat=back)
+                log.info("leader.leading", epoch=taken.epoch)
+                self._leadership.gain(taken)
+        elif back and lease is not None:
+            await self._give_back(lease, repeat=True)
+
+    async def _give_back(self, lease: Lease, *, repeat: bool) -> None:
+        documents = await self._store.give_back(lease, repeat=repeat)
+        if documents:
+            log.warning("leader.gave_back", documents=documents, epoch=lease.epoch)
 
     def _report(self) -> None:
         leader = self._leadership.leader

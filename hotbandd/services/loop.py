@@ -9,7 +9,7 @@ import anyio
 import structlog
 
 from hotbandd.errors import FencedError, InputError, UnreachableError
-from hotbandd.ports import Clock, Telemetry
+from hotbandd.ports import Clock, Lease, Telemetry
 from hotbandd.services.health import Health
 from hotbandd.services.leader import Leadership
 
@@ -60,26 +60,40 @@ class LoopRunner:
     async def run(self, loop: Loop) -> None:
         """Run a loop until it is cancelled or fails by more than the outside being away."""
         while True:
-            await self._lead(loop)
+            lease = await self._lead(loop)
             after = loop.first_after(self._clock.now())
-            while self._leadership.lease is not None:
+            while self._leadership.lease == lease:
                 due = loop.next_due(after)
                 self._health.waiting(loop.name, (due.wake - self._clock.now()) / 1000 / self._clock.speed)
-                await self._clock.sleep_until(due.wake, rank=loop.rank)
-                await self._step(loop, due)
+                await self._sleep(lease, due, loop.rank)
+                await self._step(loop, due, lease)
                 after = max(due.wake, self._clock.now())
 
-    async def _lead(self, loop: Loop) -> None:
+    async def _lead(self, loop: Loop) -> Lease:
         """Stand by until this process leads."""
         while self._leadership.lease is None:
             self._health.waiting(loop.name, STANDBY_SEC)
             with anyio.move_on_after(STANDBY_SEC):
                 await self._leadership.held()
+        return self._leadership.lease
 
-    async def _step(self, loop: Loop, due: Due) -> None:
+    async def _sleep(self, lease: Lease, due: Due, rank: int) -> None:
+        """Sleep until a step is due, or the lease is a new one: what is to be done first under that is due at once."""
+
+        async def watch(scope: anyio.CancelScope) -> None:
+            while self._leadership.lease in {lease, None}:
+                await self._leadership.news()
+            scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch, group.cancel_scope)
+            await self._clock.sleep_until(due.wake, rank=rank)
+            group.cancel_scope.cancel()
+
+    async def _step(self, loop: Loop, due: Due, lease: Lease) -> None:
         """Do one step; while an outside system is away, try again until the next one is due. Without the lease, do nothing."""
         pause = RETRY_FIRST_SEC
-        while self._leadership.lease is not None:
+        while self._leadership.lease == lease:
             began = time.monotonic()
             self._health.working(loop.name, loop.deadline_sec)
             try:
@@ -93,7 +107,8 @@ class LoopRunner:
                 if isinstance(error, FencedError) or self._clock.now() >= loop.next_due(due.wake).wake:
                     return
                 self._health.waiting(loop.name, pause)
-                await anyio.sleep(pause)
+                with anyio.move_on_after(pause):
+                    await self._leadership.news()
                 pause = min(2 * pause, RETRY_LAST_SEC)
             else:
                 seconds = time.monotonic() - began

@@ -73,13 +73,18 @@ class Fence(NamedTuple):
 class Publication(NamedTuple):
     """Commands that take effect together, and only while the lease is held.
 
-    ``over`` names a key with a JSON document and a ``ts``: where that document is later, the publication is a duplicate.
+    ``over`` names a key with a JSON document and a ``ts``: where that document is later, the publication is a duplicate. ``floors``:
+    where less than that was published, the server lost data, and fences the publication. ``again``: an equal one is no duplicate.
+    ``good_ms``: how long the message is worth sending.
     """
 
     lease: Lease
     commands: Sequence[Command]
     fence: Fence | None = None
     over: tuple[str, int] | None = None
+    floors: Sequence[Fence] = ()
+    again: bool = False
+    good_ms: int = 0
 
 
 def lease_text(lease: Lease) -> str:
@@ -125,12 +130,12 @@ class Backend(Protocol):
         """Apply a publication at once or not at all."""
         ...
 
-    async def acquire(self, holder: str, ttl_ms: int) -> bytes:
-        """Take the lease where it is free or the holder's own, with a new epoch; return the lease in force."""
+    async def acquire(self, holder: str, ttl_ms: int, above: int) -> bytes:
+        """Take the lease where it is free or the holder's own, with a new epoch above another; return the lease in force."""
         ...
 
-    async def renew(self, lease: Lease, ttl_ms: int) -> bool:
-        """Prolong a lease that is in force."""
+    async def renew(self, lease: Lease, ttl_ms: int, floors: Sequence[Fence]) -> bool:
+        """Prolong a lease that is in force, unless less than the floors was published."""
         ...
 
     async def release(self, lease: Lease) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import chain, islice
 from operator import attrgetter
 from typing import TypeVar
@@ -13,6 +14,7 @@ from anyio.lowlevel import checkpoint
 from hotbandd.adapters.store import keys, publications
 from hotbandd.adapters.store.backend import Backend, Command, Messages, Publication
 from hotbandd.adapters.store.codec import Members, decode, decode_lease
+from hotbandd.adapters.store.kept import Kept
 from hotbandd.adapters.store.keys import Expiries
 from hotbandd.core.candles import Candle, Candles, check, concatenate, of_rows
 from hotbandd.core.documents import (
@@ -46,6 +48,7 @@ class DocumentStore:
     def __init__(self, backend: Backend, ages: Ages, *, speed: float = 1.0) -> None:
         self._backend = backend
         self._expiries = Expiries(ages, speed)
+        self._kept = Kept()
 
     async def ping(self) -> None:
         """Check that the server answers."""
@@ -57,6 +60,12 @@ class DocumentStore:
         After a StoreUnreachableError subscribe anew and read the keys again: messages may have been missed.
         """
         return self._backend.subscribe(channels)
+
+    @asynccontextmanager
+    async def manifolds(self) -> AsyncIterator[AsyncIterator[Manifold]]:
+        """Receive each manifold as it is published; what is none is left out."""
+        async with self.subscribe([keys.MANIFOLD_CHANNEL]) as messages:
+            yield _manifolds(messages)
 
     async def put_candles(self, instrument: str, granularity: str, candles: Candles) -> None:
         """Store candles, one per minute, and trim to ``candles_days`` before the newest stored one."""
@@ -112,7 +121,7 @@ class DocumentStore:
         if await self._publish_parts(lease, older) is Outcome.FENCED:
             return Outcome.FENCED
         newest = ManifoldUpdate(document, points[-PART:], signals[-PART:])
-        return await self._backend.publish(publications.manifold(lease, newest, self._expiries))
+        return await self._publish(publications.manifold(lease, newest, self._expiries))
 
     async def put_manifold_history(self, lease: Lease, instrument: str, points: Sequence[ManifoldPoint]) -> Outcome:
         """Write history points, idempotently, and trim to a day before the newest of them."""
@@ -122,7 +131,7 @@ class DocumentStore:
     async def _publish_parts(self, lease: Lease, commands: Iterator[Command]) -> Outcome:
         """Apply idempotent commands in parts, each only while the lease is held."""
         while part := tuple(islice(commands, PART)):
-            if await self._backend.publish(Publication(lease, part)) is Outcome.FENCED:
+            if await self._publish(Publication(lease, part)) is Outcome.FENCED:
                 return Outcome.FENCED
             if len(part) == PART:
                 await checkpoint()
@@ -142,7 +151,7 @@ class DocumentStore:
 
     async def publish_evaluation(self, lease: Lease, evaluation: Evaluation) -> Outcome:
         """Publish a slot's blob, flags, states, cooldowns, summaries, history and message."""
-        return await self._backend.publish(publications.evaluation(lease, evaluation, self._expiries))
+        return await self._publish(publications.evaluation(lease, evaluation, self._expiries))
 
     async def gate_state(self, instrument: str) -> GateState | None:
         """Return the state of a gate."""
@@ -164,7 +173,38 @@ class DocumentStore:
 
     async def publish_allocation(self, lease: Lease, weights: Weights | None, status: AllocatorStatus) -> Outcome:
         """Publish a slot's weights (none while holding) and status, and the message of the weights."""
-        return await self._backend.publish(publications.allocation(lease, weights, status, self._expiries))
+        return await self._publish(publications.allocation(lease, weights, status, self._expiries))
+
+    async def _publish(self, publication: Publication) -> Outcome:
+        """Publish, unless the server lost what was published before, and keep what went out."""
+        try:
+            outcome = await self._backend.publish(publication._replace(floors=self._kept.floors))
+        except BaseException:
+            self._kept.doubt(publication)
+            raise
+        if outcome is Outcome.DUPLICATE and self._kept.doubted(publication):
+            await self._settle()
+        elif outcome is Outcome.PUBLISHED or (outcome is Outcome.DUPLICATE and publication.over is None):
+            self._kept.keep(publication)
+        return outcome
+
+    async def _settle(self) -> None:
+        """Find out which publications without an answer took effect."""
+        for document, key in self._kept.doubts():
+            self._kept.settle(document, await self._backend.get(key))
+
+    async def give_back(self, lease: Lease, *, repeat: bool) -> list[str]:
+        """Publish verbatim what this process published last, as far as it would still be there; return what the server took.
+
+        It takes what it lost; to ``repeat``, also what it has.
+        """
+        await self._settle()
+        taken = []
+        for document, publication in self._kept.again(lease, repeat=repeat):
+            with suppress(CorruptPayloadError):  # whoever publishes that next says so
+                if await self._backend.publish(publication) is Outcome.PUBLISHED:
+                    taken.append(document)
+        return taken
 
     async def weights(self) -> Weights | None:
         """Return the published weights."""
@@ -191,17 +231,17 @@ class DocumentStore:
         await self._backend.set(keys.KILL_SWITCH, b"%d" % engaged, only_if_missing=True)
         return await self.kill_switch() is not False
 
-    async def acquire_lease(self, holder: str, ttl_ms: int) -> Lease | None:
-        """Take the lease if it is free, with the next epoch; None while another holds it.
+    async def acquire_lease(self, holder: str, ttl_ms: int, *, above: int = 0) -> Lease | None:
+        """Take the lease if it is free, with the next epoch, above one that is known; None while another holds it.
 
         Who holds it already gets it anew with a new epoch, so that a request sent twice does no harm.
         """
-        lease = decode_lease(keys.LEADER, await self._backend.acquire(holder, ttl_ms))
+        lease = decode_lease(keys.LEADER, await self._backend.acquire(holder, ttl_ms, above))
         return lease if lease is not None and lease.holder == holder else None
 
     async def renew_lease(self, lease: Lease, ttl_ms: int) -> bool:
-        """Prolong the lease; False where it is lost."""
-        return await self._backend.renew(lease, ttl_ms)
+        """Prolong the lease; False where it is lost, or the server lost what was published."""
+        return await self._backend.renew(lease, ttl_ms, self._kept.floors)
 
     async def release_lease(self, lease: Lease) -> None:
         """Give the lease up, if it is still ours."""
@@ -225,3 +265,13 @@ class DocumentStore:
 
     async def _document(self, key: str, kind: type[T]) -> T | None:
         return decode(key, await self._backend.get(key), kind)
+
+
+async def _manifolds(messages: AsyncIterator[tuple[str, bytes]]) -> AsyncIterator[Manifold]:
+    async for channel, message in messages:
+        try:
+            document = decode(channel, message, Manifold)
+        except CorruptPayloadError:
+            continue
+        if document is not None:
+            yield document

@@ -135,10 +135,10 @@ class MemoryBackend:
     async def publish(self, publication: Publication) -> Outcome:
         """Apply a publication: nothing here awaits, so nobody sees a part of it."""
         self._expire()
-        if self._lease() != lease_text(publication.lease).encode():
+        if self._lease() != lease_text(publication.lease).encode() or self._lost(publication.floors):
             return Outcome.FENCED
         refusal = publication.fence and self._refusal(publication.fence)
-        if refusal:
+        if refusal and not (publication.again and refusal is Outcome.DUPLICATE):
             return refusal
         if publication.over and _stamp(self._values.get(publication.over[0])) > publication.over[1]:
             return Outcome.DUPLICATE
@@ -161,6 +161,16 @@ class MemoryBackend:
         if ours == stored:
             return Outcome.DUPLICATE
         return Outcome.FENCED if ours < stored else None
+
+    def _lost(self, floors: Sequence[Fence]) -> bool:
+        """Tell whether less was published than that; a corrupt fence tells nothing."""
+        for floor in floors:
+            try:
+                if self._refusal(floor) is None:
+                    return True
+            except CorruptPayloadError:
+                continue
+        return False
 
     def _apply(self, command: Command) -> None:
         match command:
@@ -207,21 +217,22 @@ class MemoryBackend:
                 if subscriber in self._subscribers:
                     self._subscribers.remove(subscriber)
 
-    async def acquire(self, holder: str, ttl_ms: int) -> bytes:
-        """Take the lease where it is free or the holder's own, with a new epoch; return the lease in force."""
+    async def acquire(self, holder: str, ttl_ms: int, above: int) -> bytes:
+        """Take the lease where it is free or the holder's own, with a new epoch above another; return the lease in force."""
         current = self._lease()
         if current is not None and current.rpartition(b":")[0] != holder.encode():
             return current
         kept = self._values.get(keys.EPOCH, b"")
-        epoch = max(int(kept) + 1 if kept.isdigit() else 0, self._now_ms())
+        epoch = max(int(kept) + 1 if kept.isdigit() else 0, above + 1, self._now_ms())
         self._keep(keys.EPOCH, b"%d" % epoch, None)
         self._values[keys.LEADER] = taken = lease_text(Lease(holder, epoch)).encode()
         self._lease_end = time.monotonic() + ttl_ms / 1000
         return taken
 
-    async def renew(self, lease: Lease, ttl_ms: int) -> bool:
-        """Prolong a lease that is in force."""
-        held = self._lease() == lease_text(lease).encode()
+    async def renew(self, lease: Lease, ttl_ms: int, floors: Sequence[Fence]) -> bool:
+        """Prolong a lease that is in force, unless less than the floors was published."""
+        self._expire()
+        held = self._lease() == lease_text(lease).encode() and not self._lost(floors)
         if held:
             self._lease_end = time.monotonic() + ttl_ms / 1000
         return held

@@ -38,7 +38,8 @@ def manifold(lease: Lease, update: ManifoldUpdate, expiries: Expiries) -> Public
         Send(keys.MANIFOLD_CHANNEL, raw),
     ]
     fence = Fence(keys.manifold_fence(instrument), document.epoch, document.seq)
-    return Publication(lease, commands, fence, over=(keys.manifold(instrument), document.ts))
+    over = keys.manifold(instrument), document.ts
+    return Publication(lease, commands, fence, over, good_ms=expiries.manifold)
 
 
 def history(instrument: str, points: Sequence[ManifoldPoint]) -> Iterator[Command]:
@@ -80,7 +81,7 @@ def evaluation(lease: Lease, slot: Evaluation, expiries: Expiries) -> Publicatio
         commands.append(PutMember(key, encode(point), point.ts))
         commands.append(Trim(key, point.ts - keys.EVALUATIONS_MS))
     commands.append(Send(keys.GATES_CHANNEL, raw))
-    return Publication(lease, commands, Fence(keys.GATES_FENCE, blob.epoch, blob.seq))
+    return Publication(lease, commands, Fence(keys.GATES_FENCE, blob.epoch, blob.seq), good_ms=expiries.gates)
 
 
 def _cooldown(instrument: str, state: GateState, ts: int, expiries: Expiries) -> Command:
@@ -97,4 +98,4 @@ def allocation(lease: Lease, weights: Weights | None, status: AllocatorStatus, e
     if weights is not None:
         raw = encode(weights)
         commands += [SetValue(keys.WEIGHTS, raw, None), Send(keys.WEIGHTS_CHANNEL, raw)]
-    return Publication(lease, commands, Fence(keys.WEIGHTS_FENCE, status.epoch, status.seq))
+    return Publication(lease, commands, Fence(keys.WEIGHTS_FENCE, status.epoch, status.seq), good_ms=expiries.status)

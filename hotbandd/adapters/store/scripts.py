@@ -62,25 +62,41 @@ if anew then redis.call('ZADD', KEYS[1], unpack(turned)) end
 """
 )
 
-# KEYS: the leader's, then every other key below. ARGV: lease; fence key, epoch, seq; key and ts of the document that may
-# not be later (each empty where there is none); then the commands, each preceded by its number of words.
+# ``lost`` reads the floors: their number, then fence key, epoch and seq of each. A corrupt fence tells nothing of a loss.
+_FENCES = """
+local function ahead(fence, epoch, seq)
+  local stored = redis.call('GET', fence)
+  if not stored then return nil end
+  local last_epoch, last_seq = string.match(stored, '^(%d+):(%d+)$')
+  if not last_epoch then error({err = 'CORRUPT ' .. fence .. ' expected epoch:seq'}) end
+  local by = tonumber(epoch) - tonumber(last_epoch)
+  if by == 0 then by = tonumber(seq) - tonumber(last_seq) end
+  return by
+end
+local function lost(at)
+  for i = at + 1, at + 3 * tonumber(ARGV[at]), 3 do
+    local readable, by = pcall(ahead, ARGV[i], ARGV[i + 1], ARGV[i + 2])
+    if readable and (by == nil or by > 0) then return true end
+  end
+  return false
+end
+"""
+
+# KEYS: the leader's, then every other key below. ARGV: lease; fence key, epoch, seq, and whether an equal one is written again;
+# key and ts of the document that may not be later (each empty where there is none); the floors; then the commands, each preceded by
+# its number of words.
 # Types are checked first and the fence is set first: a command that fails later would leave half a publication, and
 # the server refuses for lack of memory only at a script's first write.
 PUBLISH = (
     _COMMANDS
+    + _FENCES
     + """
-local lease, fence, epoch, seq, newest, ts = unpack(ARGV, 1, 6)
-if redis.call('GET', KEYS[1]) ~= lease then return 'fenced' end
+local lease, fence, epoch, seq, again, newest, ts = unpack(ARGV, 1, 7)
+if redis.call('GET', KEYS[1]) ~= lease or lost(8) then return 'fenced' end
 if fence ~= '' then
-  local stored = redis.call('GET', fence)
-  if stored then
-    local last_epoch, last_seq = string.match(stored, '^(%d+):(%d+)$')
-    if not last_epoch then return redis.error_reply('CORRUPT ' .. fence .. ' expected epoch:seq') end
-    local by = tonumber(epoch) - tonumber(last_epoch)
-    if by == 0 then by = tonumber(seq) - tonumber(last_seq) end
-    if by < 0 then return 'fenced' end
-    if by == 0 then return 'duplicate' end
-  end
+  local by = ahead(fence, epoch, seq)
+  if by and by < 0 then return 'fenced' end
+  if by == 0 and again == '' then return 'duplicate' end
 end
 if newest ~= '' then
   local stored = redis.pcall('GET', newest)
@@ -89,7 +105,7 @@ if newest ~= '' then
     return 'duplicate'
   end
 end
-local commands = read(7)
+local commands = read(9 + 3 * tonumber(ARGV[8]))
 if fence ~= '' then redis.call('SET', fence, epoch .. ':' .. seq) end
 run(commands)
 return 'published'
@@ -118,12 +134,12 @@ redis.call('PUBLISH', ARGV[4], ARGV[1])
 return 1
 """
 
-# KEYS: leader, epoch. ARGV: holder, life in ms. Returns the lease in force.
+# KEYS: leader, epoch. ARGV: holder, life in ms, an epoch to be above. Returns the lease in force.
 ACQUIRE = """
 local current = redis.call('GET', KEYS[1])
 if current and string.match(current, '^(.*):%d+$') ~= ARGV[1] then return current end
 local now = redis.call('TIME')
-local epoch = now[1] * 1000 + math.floor(now[2] / 1000)
+local epoch = math.max(now[1] * 1000 + math.floor(now[2] / 1000), tonumber(ARGV[3]) + 1)
 local kept = redis.call('GET', KEYS[2])
 if kept and string.match(kept, '^%d+$') and #kept <= 15 then epoch = math.max(epoch, tonumber(kept) + 1) end
 local text = string.format('%.0f', epoch)
@@ -133,11 +149,16 @@ redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])
 return lease
 """
 
-# KEYS: leader. ARGV: lease, life in ms.
-RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+# KEYS: leader, epoch, the floors' fences. ARGV: lease, life in ms, floors. The epoch is written because a server without memory, which
+# takes no publication, would prolong the lease for ever.
+RENEW = (
+    _FENCES
+    + """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or lost(3) then return 0 end
+redis.call('SET', KEYS[2], redis.call('GET', KEYS[2]) or string.match(ARGV[1], '%d+$'))
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
+)
 
 # KEYS: leader. ARGV: lease.
 RELEASE = """

@@ -17,6 +17,7 @@ from hotbandd.adapters.store import keys, scripts
 from hotbandd.adapters.store.backend import (
     Command,
     Delete,
+    Fence,
     Messages,
     Publication,
     PutMember,
@@ -34,7 +35,7 @@ from hotbandd.errors import SettingsError
 from hotbandd.ports import Ages, Lease, Outcome
 
 CONNECTIONS = 8
-SOCKET_SEC = 2.0  # one reply, one connection, or one free place in the pool
+SOCKET_SEC = 1.0  # one reply, one connection, or one free place in the pool: half of what a recovery may take
 RETRIES = 3
 DEADLINE_SEC = 5.0  # one call with its retries
 CLOSE_SEC = 1.0
@@ -132,13 +133,15 @@ class ValkeyBackend:
 
     async def publish(self, publication: Publication) -> Outcome:
         """Apply a publication at once or not at all."""
-        lease, commands, fence, over = publication
+        lease, commands, fence, over, floors, again, _ = publication
         fence_key = keys.fence(fence.document) if fence else ""
         words: list[Word] = [lease_text(lease), fence_key]
         words += (fence.epoch, fence.seq) if fence else ("", "")
+        words.append("again" if again else "")
         words += over or ("", "")
-        words += _counted(commands)
-        declared = [keys.LEADER, *filter(None, (fence_key, over and over[0])), *_touched(commands)]
+        words += [*_floors(floors), *_counted(commands)]
+        named = [fence_key, over[0] if over else "", *_fences(floors)]
+        declared = [keys.LEADER, *filter(None, named), *_touched(commands)]
         reply: bytes = await self.ask(keys.LEADER, self._publish(declared, words))
         return Outcome(reply.decode())
 
@@ -147,14 +150,16 @@ class ValkeyBackend:
         touched = _touched(commands)
         await self.ask(touched[0], self._apply(touched, _counted(commands)))
 
-    async def acquire(self, holder: str, ttl_ms: int) -> bytes:
-        """Take the lease where it is free or the holder's own, with a new epoch; return the lease in force."""
-        reply: bytes = await self.ask(keys.LEADER, self._acquire([keys.LEADER, keys.EPOCH], [holder, ttl_ms]))
+    async def acquire(self, holder: str, ttl_ms: int, above: int) -> bytes:
+        """Take the lease where it is free or the holder's own, with a new epoch above another; return the lease in force."""
+        call = self._acquire([keys.LEADER, keys.EPOCH], [holder, ttl_ms, above])
+        reply: bytes = await self.ask(keys.LEADER, call)
         return reply
 
-    async def renew(self, lease: Lease, ttl_ms: int) -> bool:
-        """Prolong a lease that is in force."""
-        return bool(await self.ask(keys.LEADER, self._renew([keys.LEADER], [lease_text(lease), ttl_ms])))
+    async def renew(self, lease: Lease, ttl_ms: int, floors: Sequence[Fence]) -> bool:
+        """Prolong a lease that is in force, unless less than the floors was published."""
+        words = [lease_text(lease), ttl_ms, *_floors(floors)]
+        return bool(await self.ask(keys.LEADER, self._renew([keys.LEADER, keys.EPOCH, *_fences(floors)], words)))
 
     async def release(self, lease: Lease) -> None:
         """Remove a lease that is in force."""
@@ -163,6 +168,16 @@ class ValkeyBackend:
     def subscribe(self, channels: Sequence[str]) -> Messages:
         """Receive the messages of channels."""
         return subscription(self._url, self._place, channels)
+
+
+def _fences(floors: Sequence[Fence]) -> list[str]:
+    """Return the keys of floors."""
+    return [keys.fence(floor.document) for floor in floors]
+
+
+def _floors(floors: Sequence[Fence]) -> list[Word]:
+    """Return the words of floors, preceded by their number."""
+    return [len(floors), *(word for one in floors for word in (keys.fence(one.document), one.epoch, one.seq))]
 
 
 def _touched(commands: Sequence[Command]) -> list[str]:

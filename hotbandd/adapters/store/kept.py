@@ -1,0 +1,113 @@
+"""What this process published last of each document, to give it back to a server that lost it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hotbandd.adapters.store.backend import Command, Delete, Fence, Publication, Send, SetValue
+from hotbandd.ports import Lease
+
+ATTEMPTS = 8  # publications of one moment without an answer that are remembered
+
+
+class _Said(NamedTuple):
+    """A command, and when it was published, on the monotonic clock."""
+
+    command: Command
+    at: float
+
+
+class _Message(NamedTuple):
+    """A message, and until when it is worth sending."""
+
+    command: Send
+    until: float
+
+
+@dataclass
+class _Document:
+    """The strings of a document, whichever publication set them last; members, hashes and message of the newest that had any."""
+
+    fence: Fence
+    over: tuple[str, int] | None = None
+    strings: dict[str, _Said] = field(default_factory=dict)
+    others: Sequence[Command] = ()
+    message: _Message | None = None
+
+
+class Kept:
+    """The last publications, one per fenced document: as many as there are instruments, and two."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, _Document] = {}
+        self._doubts: dict[str, list[Publication]] = {}
+        self.floors: tuple[Fence, ...] = ()
+
+    def keep(self, publication: Publication) -> None:
+        """Note a publication that took effect."""
+        fence, now = publication.fence, time.monotonic()
+        if fence is None:
+            return
+        self._doubts.pop(fence.document, None)
+        known = self._documents.setdefault(fence.document, _Document(fence))
+        known.fence, known.over, others = fence, publication.over, []
+        for command in publication.commands:
+            match command:
+                case SetValue(key, _, _) | Delete(key):
+                    known.strings[key] = _Said(command, now)
+                case Send():
+                    known.message = _Message(command, now + publication.good_ms / 1000)
+                case _:
+                    others.append(command)
+        known.others = others
+        self.floors = tuple(document.fence for document in self._documents.values())
+
+    def doubt(self, publication: Publication) -> None:
+        """Note a publication that got no answer: it may have taken effect."""
+        fence = publication.fence
+        if fence is not None:
+            earlier = self._doubts.get(fence.document, []) if self.doubted(publication) else []
+            self._doubts[fence.document] = [*earlier, publication][-ATTEMPTS:]
+
+    def doubted(self, publication: Publication) -> bool:
+        """Tell whether an earlier attempt at a publication may have taken effect, with other bytes."""
+        fence = publication.fence
+        return fence is not None and any(one.fence == fence for one in self._doubts.get(fence.document, []))
+
+    def doubts(self) -> list[tuple[str, str]]:
+        """Return the documents with attempts that got no answer, and the key of each that tells which of them took effect."""
+        return [(document, next(_keys(attempts[0]))) for document, attempts in self._doubts.items()]
+
+    def settle(self, document: str, stored: bytes | None) -> None:
+        """Keep the attempt at a document that took effect, if one did, by what is stored at its key."""
+        for attempt in self._doubts.pop(document, []):
+            if any(isinstance(one, SetValue) and one.value == stored for one in attempt.commands):
+                self.keep(attempt)
+
+    def again(self, lease: Lease, *, repeat: bool) -> Iterator[tuple[str, Publication]]:
+        """Return what is kept of each document, strings with the rest of their life, and the message while it is worth sending."""
+        now = time.monotonic()
+        for name, document in list(self._documents.items()):
+            commands = [command for said in document.strings.values() for command in _left(said, now)]
+            commands += document.others
+            if document.message is not None and now < document.message.until:
+                commands.append(document.message.command)
+            yield name, Publication(lease, commands, document.fence, document.over, again=repeat)
+
+
+def _left(said: _Said, now: float) -> Iterator[Command]:
+    """Yield a command with the life that its key would have left, none where that is over."""
+    command = said.command
+    if isinstance(command, SetValue) and command.life_ms is not None:
+        left_ms = command.life_ms - int((now - said.at) * 1000)
+        if left_ms > 0:
+            yield command._replace(life_ms=left_ms)
+    else:
+        yield command
+
+
+def _keys(publication: Publication) -> Iterator[str]:
+    return (command.key for command in publication.commands if isinstance(command, SetValue))
