@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,7 @@ class ProcessCompute:
             try:
                 # Submitting may start a worker, which takes long enough to be noticed on the event loop. Shielded, because a
                 # future that was cancelled here is one that the pool cannot settle when a worker dies.
-                submitted = await anyio.to_thread.run_sync(pool.executor.submit, call)
+                submitted = await anyio.to_thread.run_sync(_submit, pool.executor, call)
                 result, held = await asyncio.shield(asyncio.wrap_future(submitted))
             except BrokenProcessPool:
                 await self._replace(pool)
@@ -128,6 +128,14 @@ class ProcessCompute:
 
     def _new_pool(self) -> _Pool:
         return _Pool(ProcessPoolExecutor(self._workers, mp_context=self._context, initializer=_begin))
+
+
+def _submit(executor: ProcessPoolExecutor, call: Callable[[], T]) -> Future[T]:
+    """Submit a call. Raises BrokenProcessPool where no worker can be started, as without the process that forks them."""
+    try:
+        return executor.submit(call)
+    except (OSError, EOFError) as error:
+        raise BrokenProcessPool(str(error)) from error
 
 
 def _measured(call: Callable[[], T]) -> tuple[T, int]:

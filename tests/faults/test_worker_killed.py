@@ -1,0 +1,119 @@
+"""Workers killed while they compute, while they are idle, and all at once: the pool is back, and no task is lost."""
+
+from __future__ import annotations
+
+import multiprocessing.forkserver
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import anyio
+import numpy as np
+import pytest
+
+from hotbandd import parts
+from hotbandd.adapters.compute import ProcessCompute
+from hotbandd.core import manifold
+from hotbandd.core.candles import MINUTE_MS
+from hotbandd.core.series import Series
+from tests.faults.runs import Runs
+from tests.processes import gone
+from tests.services.scenes import NOW, minutes, settings_of
+from tests.valkey import eventually
+
+BACK_SEC = 0.5
+WORKERS = 2
+FAMILY = parts.hydrator(settings_of(), "scripted").family
+CANDLES = 60_000  # a kernel of a tenth of a second
+
+
+def worker_pids(pool: ProcessCompute) -> list[int]:
+    return sorted(pool._pool.executor._processes or {})
+
+
+def fork_server_pid(_: ProcessCompute) -> list[int]:
+    pid = multiprocessing.forkserver._forkserver._forkserver_pid
+    return [pid] if pid else []
+
+
+@dataclass
+class Bench:
+    """A pool of two, a kernel's task with its right result, and the moments at which the pool was replaced."""
+
+    pool: ProcessCompute
+    columns: list[manifold.Columns]
+    wanted: list[manifold.Structure]
+    kernel_sec: float
+    restarts: list[float]
+
+    async def compute(self) -> None:
+        structures = await self.pool.run(manifold.structures_of, FAMILY, self.columns)
+        for one, other in zip(structures, self.wanted, strict=True):
+            np.testing.assert_equal(one, other)
+
+    async def side_by_side(self, tasks: int) -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(tasks):
+                group.start_soon(self.compute)
+
+    async def answered_after(self, restarts: int) -> bool:
+        await self.pool.run(os.getpid)
+        return len(self.restarts) > restarts
+
+    async def killed(self, victims: list[int]) -> float:
+        """Kill processes; return after how long a task ran in a new worker."""
+        before = len(self.restarts)
+        killed = time.monotonic()
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: self.answered_after(before), 30)
+        back = time.monotonic() - killed
+        assert len(self.restarts) == before + 1
+        gone(set(victims))
+        return back
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    series = Series()
+    series.add(minutes(NOW - CANDLES * MINUTE_MS, NOW))
+    columns = [manifold.pending(series, FAMILY)]
+    began = time.monotonic()
+    wanted = manifold.structures_of(FAMILY, columns)
+    kernel_sec = time.monotonic() - began
+    restarts: list[float] = []
+    pool = ProcessCompute(WORKERS, on_restart=lambda: restarts.append(time.monotonic()))
+    yield Bench(pool, columns, wanted, kernel_sec, restarts)
+    await pool.aclose()
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["in mid-kernel", "idle"])
+async def test_a_killed_worker_costs_half_a_second_at_most_and_no_task(runs: Runs, bench: Bench, busy, request):
+    bound = BACK_SEC if request.config.getoption("--full") else 10 * BACK_SEC
+    name = f"worker killed {'in mid-kernel' if busy else 'while idle'}"
+    for _, random in runs.of(name, "pool back ≤ 0.5 s; every task answered, and right", short=4, full=100):
+        await bench.side_by_side(2 * WORKERS)
+        workers = sorted(bench.pool._pool.executor._processes or {})
+        assert len(workers) == WORKERS
+        victims = random.choice([workers[:1], workers[-1:], workers])
+        async with anyio.create_task_group() as group:
+            if busy:
+                group.start_soon(bench.side_by_side, WORKERS)
+                await anyio.sleep(random.uniform(0, bench.kernel_sec))
+            back = await bench.killed(victims)
+        runs.recovered(back)
+        assert back <= bound
+    runs.note(f"one worker, or all; a kernel of {bench.kernel_sec:.2f} s")
+
+
+async def test_without_the_process_that_forks_workers_another_one_does(runs: Runs, bench: Bench):
+    promise = "every task answered, and right"
+    for _, random in runs.of("process that forks the workers killed", promise, short=1, full=20):
+        await bench.side_by_side(2 * WORKERS)
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.side_by_side, WORKERS)
+            await anyio.sleep(random.uniform(0, bench.kernel_sec))
+            forker = multiprocessing.forkserver._forkserver._forkserver_pid
+            runs.recovered(await bench.killed([forker]))
