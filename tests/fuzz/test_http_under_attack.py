@@ -7,6 +7,7 @@ import random
 import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -23,7 +24,7 @@ from tests.processes import Daemon, running
 TOKEN = "a-token-that-is-long-enough"
 HEAD = b"POST /api/kill-switch HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n" % TOKEN.encode()
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
-LAG_SEC = 1.0
+LAG_SEC = 2.0
 SETTINGS = {
     "HOTBAND_PAIRS": "EUR_USD",
     "HOTBAND_SOURCE": "simulated",
@@ -206,6 +207,16 @@ class Slow:
         raise AssertionError
 
 
+class Started:
+    """Receives the URL of a server that has started."""
+
+    def __init__(self) -> None:
+        self.url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def started(self, value: str) -> None:
+        self.url.set_result(value)
+
+
 @pytest.fixture
 async def slow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Slow]:
     for name in ("RECEIVE_SEC", "ANSWER_SEC", "IDLE_SEC", "LINGER_SEC"):
@@ -213,11 +224,13 @@ async def slow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Slow]:
     served = Slow()
     each = (served.large, served.small, served.echo, served.stream, served.hang)
     routes = [Route(f"/{one.__name__}", one, methods=["GET", "POST"]) for one in each]
-    async with anyio.create_task_group() as tasks:
-        url = await tasks.start(serve, Starlette(routes=routes), "127.0.0.1", 0)
-        served.port = int(url.rpartition(":")[2])
-        yield served
-        tasks.cancel_scope.cancel()
+    started = Started()
+    serving = asyncio.create_task(serve(Starlette(routes=routes), "127.0.0.1", 0, task_status=started))
+    served.port = int((await started.url).rpartition(":")[2])
+    yield served
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
 
 
 async def trickle(client: Client, part: bytes) -> None:

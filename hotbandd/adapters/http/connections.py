@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import h11
 import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 CONNECTIONS: Final = 64
-"""Connections at once. One more takes the place of the one that has been idle longest, or is refused while all are answered."""
+"""Connections at once. One more takes the place of the one that has waited longest for its request, or is refused where all are answered."""
 BACKLOG: Final = 128
 """Connections that wait to be accepted."""
 HEAD_BYTES: Final = 16_384
@@ -68,30 +68,33 @@ class Connection(H11Protocol):
         self._timer = self.loop.call_later(seconds, self._late)
 
     def _late(self) -> None:
-        busy = not self._idle() and self.conn.their_state in _REQUEST_IN_WHOLE
-        if busy and (not self._answering or self._streaming()):
+        waiting = self._waiting()
+        if not waiting and (not self._answering or self._streaming()):
             self._answering = True
             self._arm(ANSWER_SEC)
         elif self.transport.is_closing() or self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.abort()  # in the middle of an answer, or at its end with one that nobody takes
-        elif busy:
-            self._refuse(HTTPStatus.GATEWAY_TIMEOUT, f"The answer was not there within {ANSWER_SEC:.0f} s.")
-        else:
+        elif waiting:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The request was not there in whole within {RECEIVE_SEC:.0f} s.")
+        else:
+            self._refuse(HTTPStatus.GATEWAY_TIMEOUT, f"The answer was not there within {ANSWER_SEC:.0f} s.")
 
     def _streaming(self) -> bool:
         """Tell whether an answer is under way that the other side takes, as server-sent events are."""
         return self.cycle.response_started and not self.flow.write_paused
 
-    def _idle(self) -> bool:
-        """Tell whether no request is being answered."""
+    def _waiting(self) -> bool:
+        """Tell whether no request is there in whole that is still to be answered."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
-        return cycle is None or cycle.response_complete
+        return cycle is None or cycle.response_complete or self.conn.their_state not in _REQUEST_IN_WHOLE
 
     def _make_room(self) -> bool:
-        """End the connection that has waited longest for a request; return whether there was one."""
-        others: list[Any] = [other for other in self.connections if other is not self]
-        waiting = [other for other in others if isinstance(other, Connection) and other._idle()]
+        """End the connection that has waited longest for its request; return whether there was one."""
+        waiting = [
+            other
+            for other in self.connections
+            if other is not self and isinstance(other, Connection) and other._waiting()
+        ]
         if waiting:
             longest = min(waiting, key=lambda other: other._since)
             self.connections.discard(longest)

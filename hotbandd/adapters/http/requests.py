@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from hotbandd.errors import UsageError
 from hotbandd.settings import Secret, instrument
@@ -65,10 +65,13 @@ def authorize(request: Request, token: Secret | None) -> None:
 async def body(request: Request, kind: type[T]) -> T:
     """Return a small JSON body that meets its schema; otherwise 400 or 413."""
     received = bytearray()
-    async for part in request.stream():
-        received += part
-        if len(received) > _BODY_MAX:
-            raise HTTPException(413, f"The body is longer than {_BODY_MAX} bytes.", {"Connection": "close"})
+    try:
+        async for part in request.stream():
+            received += part
+            if len(received) > _BODY_MAX:
+                raise HTTPException(413, f"The body is longer than {_BODY_MAX} bytes.", {"Connection": "close"})
+    except ClientDisconnect as error:
+        raise HTTPException(400, "The body ended before its end.") from error
     try:
         return msgspec.json.decode(bytes(received), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
