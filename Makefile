@@ -4,10 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
-RIVALS := $(VENV)/.rivals
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+RELEASE := $(VENV)/.release
+BENCH := $(VENV)/.bench
+IMAGE := $(VENV)/image
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# $(call locked,SET): install constraints.txt down to the end of a set, each file by its hash, nothing beside it.
+locked = sed '/^\# end of $(1)$$/q' constraints.txt | \
+  $(PIP) $(2) install --require-hashes --no-build-isolation --use-pep517 --requirement /dev/stdin
+SELF := --no-index --no-deps --no-build-isolation
 
-.PHONY: demo test faults check bench clean
+.PHONY: demo test faults check bench lock sbom clean
 .DELETE_ON_ERROR:
 
 $(RUNTIME): pyproject.toml constraints.txt
@@ -16,15 +22,20 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "The venv module is missing: on Debian, apt-get install python3-venv."; exit 1; }
 	@echo "Setting up $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(INSTALL) .
+	@$(call locked,build)
+	@$(PIP) install $(SELF) --editable .
 	@touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	@$(INSTALL) '.[dev]'
+	@$(call locked,dev)
 	@touch $@
 
-$(RIVALS): $(DEVELOPMENT)
-	@$(INSTALL) '.[dev,rivals]'
+$(RELEASE): $(DEVELOPMENT)
+	@$(call locked,release)
+	@touch $@
+
+$(BENCH): $(RELEASE)
+	@$(call locked,bench)
 	@touch $@
 
 demo: $(RUNTIME)
@@ -41,13 +52,31 @@ check: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml hotbandd kernels
+	$(BIN)/python -m pip check
 
-bench: $(RIVALS)
+bench: $(BENCH)
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.pool
 	$(BIN)/python -m benchmarks.backtest
 	$(BIN)/python -m benchmarks.evaluator
 	$(BIN)/python -m benchmarks.toolchain
+
+# UPGRADE=all takes the newest version of every dependency, UPGRADE=NAME that of one.
+lock:
+	@test -x $(BIN)/uv || $(MAKE) $(RELEASE)
+	$(BIN)/python .ci/lock.py $(if $(UPGRADE),$(if $(filter all,$(UPGRADE)),--upgrade,--upgrade-package $(UPGRADE)))
+
+# What runs in production, as it is installed there, as CycloneDX.
+sbom: $(RELEASE)
+	@rm -rf $(IMAGE) dist
+	@$(PYTHON) -m venv --without-pip $(IMAGE)
+	@$(call locked,runtime,--python $(IMAGE)/bin/python)
+	@$(PIP) wheel $(SELF) --wheel-dir dist .
+	@$(PIP) --python $(IMAGE)/bin/python install $(SELF) dist/hotband-*.whl
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --validate \
+	  --output-format JSON --output-file dist/sbom.cdx.json $(IMAGE)/bin/python
+	@echo "dist/sbom.cdx.json: $$(grep -c '"bom-ref"' dist/sbom.cdx.json) components, valid"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
