@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 from hotbandd.errors import UsageError
 from hotbandd.settings.instruments import instrument, parse_pairs
 from hotbandd.settings.secret import Secret, masked_url
+from hotbandd.settings.valkey_url import ACCEPTED as VALKEY_URLS
+from hotbandd.settings.valkey_url import check as check_valkey_url
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=str)
@@ -193,20 +194,13 @@ def secret() -> Kind[Secret]:
 
 
 def valkey_url() -> Kind[str]:
-    """Accept the URL of a Valkey server. It may carry a password, so that no message repeats it."""
+    """Accept the URL of a Valkey server; see ``valkey_url.check``. It may carry a password, so that no message repeats it."""
 
     def parse(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            _ = parts.port
-        except ValueError as error:
-            raise ValueError("it is not a URL") from error
-        place = parts.path if parts.scheme == "unix" else parts.hostname
-        if parts.scheme not in {"redis", "rediss", "unix"} or not place or not value.isprintable():
-            raise ValueError("it has another scheme, or names no server")
+        check_valkey_url(value)
         return value
 
-    return Kind("redis://HOST:PORT, rediss://HOST:PORT or unix:///SOCKET", parse, masked_url, secret=True)
+    return Kind(VALKEY_URLS, parse, masked_url, secret=True)
 
 
 def numbers_by_instrument(low: float, high: float) -> Kind[Mapping[str, float]]:

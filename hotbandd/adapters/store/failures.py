@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis.exceptions as foreign
 
+from hotbandd.adapters.store import tls
 from hotbandd.errors import CorruptPayloadError, HotbandError, RefusedError, StoreUnreachableError
 
 CAUGHT = (foreign.RedisError, OSError)
@@ -28,12 +29,9 @@ def translated(error: Exception, place: str, key: str) -> HotbandError:
     """
     text = str(error)
     word = text.partition(" ")[0]
-    if isinstance(error, _REFUSED) or isinstance(error.__cause__, _REFUSED):  # the cause where a new connection fails
-        return RefusedError(f"Valkey at {place} refuses access ({text}); check the user and password in VALKEY_URL.")
-    if isinstance(error, foreign.NoPermissionError) or _DENIED in text:
-        return RefusedError(
-            f"Valkey at {place} gives its user too few rights for {key or 'this'} ({text}); see config/valkey/users.acl."
-        )
+    refused = _refused(error, place, key)
+    if refused is not None:
+        return refused
     if word == "WRONGTYPE":
         return CorruptPayloadError(key, "another type of key")
     if word == "CORRUPT":
@@ -41,6 +39,21 @@ def translated(error: Exception, place: str, key: str) -> HotbandError:
         return CorruptPayloadError(at, why)
     if isinstance(error, foreign.ResponseError) and not isinstance(error, _HEALS) and word not in _HEALING_PREFIXES:
         return RefusedError(f"Valkey at {place} refuses a command ({text}); hotband needs Valkey 7.2 or newer.")
-    return StoreUnreachableError(
-        f"Valkey at {place} does not serve ({text or type(error).__name__}); check that it runs."
-    )
+    untrusted = tls.fault(error)
+    if untrusted is not None:
+        return StoreUnreachableError(f"Valkey at {place} is not trusted: {untrusted}.")
+    advice = "check that it runs, and that it speaks TLS there" if tls.asked_for(place) else "check that it runs"
+    return StoreUnreachableError(f"Valkey at {place} does not serve ({text or type(error).__name__}); {advice}.")
+
+
+def _refused(error: Exception, place: str, key: str) -> RefusedError | None:
+    """Return the error for a user that is unknown, or that may not do this; None where it is another one."""
+    text = str(error)
+    if isinstance(error, _REFUSED) or isinstance(error.__cause__, _REFUSED):  # the cause where a new connection fails
+        return RefusedError(f"Valkey at {place} refuses access ({text}); check the user and password in VALKEY_URL.")
+    if isinstance(error, foreign.NoPermissionError) or _DENIED in text:
+        what = key or "this"
+        return RefusedError(
+            f"Valkey at {place} gives its user too few rights for {what} ({text}); see config/valkey/users.acl."
+        )
+    return None

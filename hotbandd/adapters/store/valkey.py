@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ReadOnlyError
 
-from hotbandd.adapters.store import keys, scripts
+from hotbandd.adapters.store import keys, scripts, tls
 from hotbandd.adapters.store.backend import (
     Command,
     Delete,
@@ -59,6 +59,7 @@ class ValkeyBackend:
     def __init__(self, url: str) -> None:
         self._url = url
         self._place = place(url)
+        tls.check_files(url)
         try:
             self._pool = BlockingConnectionPool.from_url(
                 url,
@@ -214,4 +215,5 @@ def _spelled(commands: Sequence[Command]) -> Iterator[tuple[Word, ...]]:
 def place(url: str) -> str:
     """Return where a URL points to, without user and password."""
     parts = urlsplit(url)
-    return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+    server = parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+    return tls.named(server) if parts.scheme == "rediss" else server
