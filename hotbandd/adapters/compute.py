@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 PRELOAD = ["hotbandd.core.manifold", "hotbandd.core.backtest"]
 GRACE_SEC = 2.0
+FORKER_SEC = (0.05, 0.2, 0.5, 1.0)  # pauses while no worker can be started
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -83,17 +84,18 @@ class ProcessCompute:
             try:
                 # Submitting may start a worker, which takes long enough to be noticed on the event loop. Shielded, because a
                 # future that was cancelled here is one that the pool cannot settle when a worker dies.
-                submitted = await anyio.to_thread.run_sync(_submit, pool.executor, call)
+                submitted = await self._submit(pool, call)
                 result, held = await asyncio.shield(asyncio.wrap_future(submitted))
             except BrokenProcessPool:
-                await self._replace(pool)
+                self._replace(pool)
             else:
                 if held > self._worker_bytes:
                     self._recycle(pool, held)
                 return result
             finally:
                 pool.calls -= 1
-                self._end_unused(pool)
+                if pool.retired and not pool.calls:
+                    self._end(pool, GRACE_SEC)
         raise ComputeError(
             f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd."
         )
@@ -103,39 +105,38 @@ class ProcessCompute:
         await _end(self._pool.executor, GRACE_SEC)
         await asyncio.gather(*self._ending)
 
-    async def _replace(self, broken: _Pool) -> None:
-        if self._pool is not broken:
-            return
-        self._on_restart()
-        self._pool = self._new_pool()
-        await _end(broken.executor, 0)
+    async def _submit(self, pool: _Pool, call: Callable[[], T]) -> Future[T]:
+        """Submit a call; where the process that forks workers has just died, a moment later there is another one."""
+        for pause in FORKER_SEC:
+            try:
+                return await anyio.to_thread.run_sync(pool.executor.submit, call)
+            except (OSError, EOFError) as error:
+                log.warning("compute.no_worker", error=str(error))
+                await anyio.sleep(pause)
+        raise BrokenProcessPool
+
+    def _replace(self, broken: _Pool) -> None:
+        if self._pool is broken:
+            self._on_restart()
+            self._pool = self._new_pool()
+            self._end(broken, 0)
 
     def _recycle(self, grown: _Pool, held: int) -> None:
         """Have later tasks run in new workers."""
-        if self._pool is not grown:
-            return
-        log.warning("compute.recycled", worker_bytes=held)
-        self._on_restart()
-        self._pool = self._new_pool()
-        grown.retired = True
+        if self._pool is grown:
+            log.warning("compute.recycled", worker_bytes=held)
+            self._on_restart()
+            self._pool = self._new_pool()
+            grown.retired = True
 
-    def _end_unused(self, pool: _Pool) -> None:
-        """End a pool that was recycled once nobody waits for it."""
-        if pool.retired and not pool.calls:
-            ending = asyncio.create_task(_end(pool.executor, GRACE_SEC))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+    def _end(self, pool: _Pool, grace_sec: float) -> None:
+        """End a pool beside what goes on."""
+        ending = asyncio.create_task(_end(pool.executor, grace_sec))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     def _new_pool(self) -> _Pool:
         return _Pool(ProcessPoolExecutor(self._workers, mp_context=self._context, initializer=_begin))
-
-
-def _submit(executor: ProcessPoolExecutor, call: Callable[[], T]) -> Future[T]:
-    """Submit a call. Raises BrokenProcessPool where no worker can be started, as without the process that forks them."""
-    try:
-        return executor.submit(call)
-    except (OSError, EOFError) as error:
-        raise BrokenProcessPool(str(error)) from error
 
 
 def _measured(call: Callable[[], T]) -> tuple[T, int]:

@@ -113,8 +113,8 @@ async def test_a_worker_killed_while_idle_takes_the_others_of_its_pool_with_it(v
             group.start_soon(ask)
     os.kill(sorted(pids)[victim % len(pids)], signal.SIGKILL)
     assert await pool.run(own_pid) not in pids
-    assert [pid for pid in pids if runs(pid)] == []
     await pool.aclose()
+    assert [pid for pid in pids if runs(pid)] == []
     left = {thread for thread in threading.enumerate() if not thread.name.startswith("AnyIO")} - threads
     assert left == set(), "a thread of the pool outlives it"
 
