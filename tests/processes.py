@@ -105,12 +105,18 @@ class Daemon:
 
 
 @contextmanager
-def running(home: Path, *words: str, log: str = "stderr.log", **settings: str) -> Iterator[Daemon]:
-    """Run a daemon (``hotbandd run``, unless other words are given) on a free port; whatever comes, nothing of it stays."""
+def running(
+    home: Path, *words: str, log: str = "stderr.log", module: str = "hotbandd", **settings: str
+) -> Iterator[Daemon]:
+    """Run a daemon (``hotbandd run``, unless other words are given) on a free port; whatever comes, nothing of it stays.
+
+    ``module``: of the tests, which runs one in its own way.
+    """
     path = home / log
     environment = bare_environment(home, {"HOTBAND_HTTP": "127.0.0.1:0", "LOG_FORMAT": "json", **settings})
     with path.open("wb") as err:
-        process = subprocess.Popen([*COMMAND, *(words or ("run",))], stdout=err, stderr=err, cwd=home, env=environment)
+        command = [sys.executable, "-m", module, *(words or ("run",))]
+        process = subprocess.Popen(command, stdout=err, stderr=err, cwd=home, env=environment)
     daemon = Daemon(process, path)
     try:
         yield daemon
