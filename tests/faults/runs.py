@@ -53,6 +53,11 @@ class Runs:
         self._table = table
         self.fault: Fault | None = None
 
+    @property
+    def full(self) -> bool:
+        """Whether the full count is wanted."""
+        return self._count.full
+
     def of(self, name: str, promise: str, *, short: int, full: int) -> Iterator[tuple[int, random.Random]]:
         """Yield the seeds of a fault; a run that raises ends the test, and its seed is told."""
         seeds = range(full if self._count.full else short) if self._count.seed is None else [self._count.seed]
