@@ -20,7 +20,7 @@ from anyio.streams.text import TextReceiveStream
 from redis.asyncio import Redis
 
 from tests.faults.runs import Runs
-from tests.faults.witness import NOTIFIED, Witness, witness
+from tests.faults.witness import NOTIFIED, Witness, plainly, witness
 from tests.processes import Daemon, running
 from tests.valkey import ROOT, eventually, guarded
 
@@ -76,18 +76,6 @@ class Pair:
         os.kill(leader.process.pid, signal.SIGCONT)
         await held(lambda: leader.told["deposed"] > deposed)
         return took
-
-
-@asynccontextmanager
-async def plainly() -> AsyncIterator[None]:
-    """Raise what went wrong first, and not the groups that it came through."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None
 
 
 async def held(check: Callable[[], bool]) -> None:

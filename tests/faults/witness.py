@@ -59,6 +59,18 @@ class Witness:
 
 
 @asynccontextmanager
+async def plainly() -> AsyncIterator[None]:
+    """Raise what went wrong first, and not the groups that it came through."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
+@asynccontextmanager
 async def witness(url: str) -> AsyncIterator[Witness]:
     """Watch a server; what should not be ends the block with an AssertionError."""
     seen = Witness()
