@@ -16,7 +16,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = "build"  # with what the project's build system requires
-SETS = {"runtime": (), "build": (BUILD,), "dev": ("dev",), "release": ("release",), "bench": ("docs", "rivals")}
+SETS = {
+    "runtime": (),
+    "build": (BUILD,),
+    "notify": ("notify",),
+    "dev": ("dev",),
+    "release": ("release",),
+    "bench": ("docs", "rivals"),
+}
 HEADER = """\
 # Every dependency, in one version with the hashes of all its files. Written by `make lock`: change pyproject.toml, not this file.
 # To add a dependency, put its bounds into pyproject.toml, run `make lock`, and commit both; the other pins stay as they are.
