@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 import typer
 from prometheus_client import CollectorRegistry
 
+from hotbandd.adapters import yaml_text
 from hotbandd.adapters.http.endpoints import ENDPOINTS
 from hotbandd.adapters.metrics import PrometheusTelemetry
-from hotbandd.adapters.store import keys
+from hotbandd.adapters.store import asyncapi, keys
 from hotbandd.cli.app import app
 from hotbandd.settings import TABLE
 from hotbandd.settings.example import SECTIONS
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Made by `python -m docs.reference`; do not edit. -->\n"
+CHANNELS = FOLDER.with_name("asyncapi.yaml")
 INST = "{inst}"
 AGES = {"hotband_manifold_age_seconds": ("instrument",)}  # made at each scrape, without labels of its own
 
@@ -77,7 +79,12 @@ def pages() -> Mapping[Path, str]:
         "commands.md": commands,
         "http.md": http,
     }
-    return {FOLDER / name: page() for name, page in made.items()}
+    return {CHANNELS: channels(), **{FOLDER / name: page() for name, page in made.items()}}
+
+
+def channels() -> str:
+    """Return the description of the channels."""
+    return "# Made by `python -m docs.reference`; do not edit.\n" + yaml_text.dump(asyncapi.description()).decode()
 
 
 def settings() -> str:

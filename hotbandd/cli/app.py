@@ -195,6 +195,17 @@ def status(as_json: Json = False, env_file: EnvFile = None) -> None:
     state.status(env_file, as_json=as_json)
 
 
+@app.command()
+def schema(
+    name: Annotated[str | None, typer.Argument(help="A name of the list, or a key, channel or file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON Schema of a payload, or list them; openapi and asyncapi describe all pages and all channels."""
+    from hotbandd.cli import schema as command
+
+    command.schema_command(name, as_json=as_json)
+
+
 @kill.command("status")
 def kill_status(as_json: Json = False, env_file: EnvFile = None) -> None:
     """Show the kill switch."""

@@ -9,18 +9,11 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from hotbandd.core.documents import AllocatorStatus, GatesBlob, Weights
+from hotbandd.core.documents import GatesBlob
+from hotbandd.core.file_documents import SnapshotAllocation
 from hotbandd.errors import UnhealthyError
 from hotbandd.operations.retention import SNAPSHOTS, STAMP, trim_snapshots
 from hotbandd.ports import Artifacts, Broker, Store
-
-
-class Allocation(msgspec.Struct, frozen=True, kw_only=True):
-    """The allocator's documents: ``allocation.json``."""
-
-    ts: int
-    weights: Weights
-    status: AllocatorStatus | None
 
 
 @dataclass(frozen=True)
@@ -56,11 +49,11 @@ class Snapshot:
         await trim_snapshots(self.artifacts, self.retention_days, now)
         return written
 
-    async def _allocation(self, now: int) -> Allocation:
+    async def _allocation(self, now: int) -> SnapshotAllocation:
         weights = await self.store.weights()
         if weights is None:
             raise UnhealthyError("There are no weights to snapshot; start hotbandd run, and wait for its first slot.")
-        return Allocation(ts=now, weights=weights, status=await self.store.allocator_status())
+        return SnapshotAllocation(ts=now, weights=weights, status=await self.store.allocator_status())
 
     async def _gates(self) -> GatesBlob:
         blob = await self.store.gates_blob()

@@ -25,6 +25,7 @@ COMMANDS = [
     "report",
     "snapshot",
     "status",
+    "schema",
     "explain",
     "doctor",
     "check-config",
