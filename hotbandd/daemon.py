@@ -32,6 +32,7 @@ from hotbandd.errors import HotbandError, SettingsError
 from hotbandd.ports import CandleSource, Clock, Compute, LiveParams, Store, Telemetry
 from hotbandd.services import watch
 from hotbandd.services.allocator import Allocator
+from hotbandd.services.charts import Charts
 from hotbandd.services.context import Context
 from hotbandd.services.evaluator import Evaluator
 from hotbandd.services.health import Health
@@ -40,6 +41,7 @@ from hotbandd.services.intake import Intake
 from hotbandd.services.leader import Leader, Leadership
 from hotbandd.services.loop import Loop, LoopRunner
 from hotbandd.services.market import Market
+from hotbandd.services.page import Pages
 from hotbandd.services.supervisor import supervise
 from hotbandd.services.view import View
 from hotbandd.settings import TABLE, Settings
@@ -254,16 +256,17 @@ async def _start(
     if plan.announce is not None:
         anchor = plan.announce
         roots["clock"] = lambda: watch.announce_clock(ports.store, anchor)
-    bound = await tasks.start(
-        http.serve, http.application(_view(plan, built, ports.source, telemetry)), *settings.http_address
-    )
+    pages = Pages(built.context, built.evaluator, built.allocator, health, source=ports.source.name)
+    view = _view(plan, built, ports.source, telemetry, pages)
+    bound = await tasks.start(http.serve, http.application(view), *settings.http_address)
+    tasks.start_soon(pages.run, name="page")
     for name, root in roots.items():
         tasks.start_soon(supervise, name, root, telemetry, health, name=name)
     log.info("daemon.started", http=bound, source=ports.source.name, pairs=settings.pairs)
     return str(bound)
 
 
-def _view(plan: Plan, built: Desk, source: CandleSource, telemetry: metrics.PrometheusTelemetry) -> View:
+def _view(plan: Plan, built: Desk, source: CandleSource, telemetry: metrics.PrometheusTelemetry, pages: Pages) -> View:
     settings = plan.settings
     return View(
         built.context,
@@ -272,6 +275,8 @@ def _view(plan: Plan, built: Desk, source: CandleSource, telemetry: metrics.Prom
         shown=settings.shown(),
         token=settings.http_token,
         broker=source if isinstance(source, OandaSource) else None,
+        pages=pages,
+        charts=Charts(built.context, built.evaluator, settings.candle_hot_days),
     )
 
 

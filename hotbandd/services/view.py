@@ -7,8 +7,10 @@ from typing import Any
 
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.ports import Broker
+from hotbandd.services.charts import Charts
 from hotbandd.services.context import Context
 from hotbandd.services.health import Health
+from hotbandd.services.page import Pages
 from hotbandd.settings import Secret
 
 FRESH_MS = 300_000
@@ -27,7 +29,11 @@ class View:
         shown: dict[str, str],
         token: Secret | None,
         broker: Broker | None,
+        pages: Pages,
+        charts: Charts,
     ) -> None:
+        self.pages = pages
+        self.chart = charts.chart
         self.broker = broker
         self.store = context.store
         self.pairs = context.market.pairs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -20,13 +21,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from hotbandd.adapters.http import HttpState, application, serve
+from hotbandd.adapters.http import HttpState, application, page, serve
 from hotbandd.adapters.http.endpoints import ENDPOINTS
 from hotbandd.adapters.http.server import STOP_SEC
 from hotbandd.adapters.metrics import telemetry
 from hotbandd.adapters.store.memory import MemoryStore
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.core.chart import Chart, Metrics
+from hotbandd.core.chart import bars as bars_of
 from hotbandd.core.documents import encode
+from hotbandd.core.page_documents import Update
 from hotbandd.errors import (
     CorruptPayloadError,
     RefusedError,
@@ -53,6 +57,25 @@ class State:
         self.token: Secret | None = Secret(TOKEN)
         self.broker: Any = Broker()
         self.well = True
+        self.pages: Any = Pages()
+
+    async def chart(self, instrument: str, hours: int) -> Chart:
+        bars, minutes = bars_of(samples.candles(*range(10)))
+        metrics = Metrics(t=[], C=[], S=[], H=[], R=[])
+        return Chart(
+            instrument=instrument,
+            now=self.moment,
+            hours=hours,
+            minutes_per_bar=minutes,
+            bars=bars,
+            metrics=metrics,
+            bounds={},
+            trades=None,
+            tested_from=None,
+            tested_to=None,
+            param_key=None,
+            note="No trades.",
+        )
 
     def now(self) -> int:
         return self.moment
@@ -68,6 +91,25 @@ class State:
 
     def metrics(self) -> bytes:
         return telemetry(self.now).exposition()
+
+
+class Pages:
+    """A page that nobody keeps up: one snapshot, and two updates."""
+
+    room = True
+    page: bytes | None = b'{"version":7}'
+
+    async def snapshot(self) -> bytes | None:
+        return self.page
+
+    @asynccontextmanager
+    async def listen(self, since: int | None) -> AsyncIterator[Any]:
+        async def updates() -> AsyncIterator[Update]:
+            if since != 7:
+                yield Update(7, "page", b'{"version":7}')
+            yield Update(8, "change", b'{"version":8}')
+
+        yield updates()
 
 
 class Broker:
@@ -278,7 +320,9 @@ async def test_no_query_crashes_it(query: dict[str, str]) -> None:
 
 
 STORED = [
-    each.path for each in ENDPOINTS if each.path.startswith("/api/") and each.method == "GET" and not each.secured
+    each.path
+    for each in ENDPOINTS
+    if each.path.startswith("/api/") and each.method == "GET" and not each.secured and each not in page.ENDPOINTS
 ]
 
 
@@ -422,16 +466,18 @@ async def test_the_description_is_true(client: httpx.AsyncClient, state: State) 
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             wanted = [field for field in operation.get("parameters", []) if field["required"]]
-            query = {field["name"]: {"instrument": PAIR, "count": "5"}[field["name"]] for field in wanted}
+            values = {"instrument": PAIR, "count": "5", "hours": "6"}
+            query = {field["name"]: values[field["name"]] for field in wanted if field["in"] == "query"}
             body: dict[str, Any] = {"headers": BEARER} if "security" in operation else {}
             body |= {"json": {"kill_switch": True}} if "requestBody" in operation else {}
-            response = await client.request(method, path, params=query, **body)
-            assert response.status_code == 200, path
+            url = path.format(instrument=PAIR)
+            response = await client.request(method, url, params=query, **body)
+            assert response.status_code == 200, url
             (media,) = operation["responses"]["200"]["content"]
             assert response.headers["content-type"].startswith(media)
             for name in query:
                 left = {key: value for key, value in query.items() if key != name}
-                assert (await client.request(method, path, params=left, **body)).status_code == 400
+                assert (await client.request(method, url, params=left, **body)).status_code == 400
 
 
 def _references(node: object) -> list[str]:

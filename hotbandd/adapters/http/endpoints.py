@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hotbandd.adapters.http import requests
+from hotbandd.adapters.http import page, requests
 from hotbandd.adapters.http.answers import answer, content, nothing_yet
+from hotbandd.adapters.http.endpoint import Endpoint
 from hotbandd.adapters.http.state import HttpState
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candle, Candles, concatenate
 from hotbandd.core.documents import AllocatorStatus, Coefficients, GatesBlob, Manifold, Weights
@@ -21,7 +22,6 @@ from hotbandd.ports import Broker
 
 log = structlog.get_logger()
 
-Handler = Callable[[HttpState, Request], Awaitable[Response]]
 LOOK_BACK_MS: Final = (4 * DAY_MS, 14 * DAY_MS, 90 * DAY_MS)
 """How far to look for more candles beyond the minutes asked for, step by step: a weekend, holidays, an outage."""
 
@@ -68,23 +68,6 @@ class KillSwitch(msgspec.Struct, forbid_unknown_fields=True):
     """Whether the kill switch is engaged; a missing one counts as engaged."""
 
     kill_switch: bool
-
-
-class Endpoint(NamedTuple):
-    """One address: its handler, the schemas that its answer has one of (none: text), and its query fields (True: required).
-
-    ``judging``: 503 bears the answer too, and says that not all is well. ``secured``: only for who bears the token.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    results: tuple[Any, ...] = ()
-    fields: Mapping[str, bool] = {}
-    body: Any = None
-    judging: bool = False
-    secured: bool = False
 
 
 async def metrics(state: HttpState, request: Request) -> Response:
@@ -255,6 +238,7 @@ ENDPOINTS: Final = (
         (dict[str, Any],),
         secured=True,
     ),
+    *page.ENDPOINTS,
 )
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
 
-from hotbandd.adapters.http.endpoints import Endpoint
+from hotbandd.adapters.http.endpoint import Endpoint
 from hotbandd.adapters.http.requests import COUNT_MAX
+from hotbandd.core.chart import HOURS_MAX
 from hotbandd.settings.instruments import INSTRUMENT
 
+_NAMED: Final = re.compile(r"{(\w+)}")
 _ERROR: Final = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _FIELDS: Final = {
     "instrument": {"type": "string", "pattern": f"^{INSTRUMENT.pattern}$"},
     "count": {"type": "integer", "minimum": 1, "maximum": COUNT_MAX},
+    "hours": {"type": "integer", "minimum": 1, "maximum": HOURS_MAX},
+    "since": {"type": "integer", "minimum": 0},
 }
 
 
@@ -41,7 +46,7 @@ def description(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 def _operation(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
     possible = [schema[repr(kind)] for kind in endpoint.results]
     result = (
-        {"application/json": {"schema": possible[0] if len(possible) == 1 else {"anyOf": possible}}}
+        {endpoint.media: {"schema": possible[0] if len(possible) == 1 else {"anyOf": possible}}}
         if possible
         else {"text/plain": {"schema": {"type": "string"}}}
     )
@@ -55,11 +60,16 @@ def _operation(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
     }
     if endpoint.judging:
         operation["responses"]["503"] = {"description": "Not all is well.", "content": result}
-    if endpoint.fields:
-        operation["parameters"] = [
-            {"name": name, "in": "query", "required": required, "schema": _FIELDS[name]}
-            for name, required in endpoint.fields.items()
-        ]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": _FIELDS[name]}
+        for name in _NAMED.findall(endpoint.path)
+    ]
+    parameters += [
+        {"name": name, "in": "query", "required": required, "schema": _FIELDS[name]}
+        for name, required in endpoint.fields.items()
+    ]
+    if parameters:
+        operation["parameters"] = parameters
     if endpoint.body is not None:
         body = {"application/json": {"schema": schema[repr(endpoint.body)]}}
         operation |= {"requestBody": {"required": True, "content": body}}

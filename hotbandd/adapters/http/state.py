@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from hotbandd.core.chart import Chart
+from hotbandd.core.page_documents import Update
 from hotbandd.ports import Broker, Store
 from hotbandd.settings import Secret
+
+
+class Pages(Protocol):
+    """The page, kept up while somebody looks."""
+
+    @property
+    def room(self) -> bool:
+        """Whether one more may listen."""
+        ...
+
+    async def snapshot(self) -> bytes | None:
+        """Return the page as JSON; None where it cannot be had in time."""
+        ...
+
+    def listen(self, since: int | None) -> AbstractAsyncContextManager[AsyncIterator[Update]]:
+        """Receive updates, the first of them the whole page unless ``since`` is its version."""
+        ...
 
 
 class HttpState(Protocol):
@@ -35,6 +55,15 @@ class HttpState(Protocol):
     @property
     def broker(self) -> Broker | None:
         """The account that is traded; None where candles do not come from its broker."""
+        ...
+
+    @property
+    def pages(self) -> Pages:
+        """The page."""
+        ...
+
+    async def chart(self, instrument: str, hours: int) -> Chart:
+        """Return what is drawn of an instrument."""
         ...
 
     def now(self) -> int:
