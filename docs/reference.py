@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
-from prometheus_client import CollectorRegistry
 
 from hotbandd.adapters import yaml_text
 from hotbandd.adapters.http.endpoints import ENDPOINTS
@@ -21,7 +20,6 @@ FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Made by `python -m docs.reference`; do not edit. -->\n"
 CHANNELS = FOLDER.with_name("asyncapi.yaml")
 INST = "{inst}"
-AGES = {"hotband_manifold_age_seconds": ("instrument",)}  # made at each scrape, without labels of its own
 
 
 class Key(NamedTuple):
@@ -117,16 +115,10 @@ def stored() -> str:
 
 def metrics() -> str:
     """Return the page of the metrics."""
-    registry = CollectorRegistry()
-    PrometheusTelemetry(registry, lambda: 0)
-    labels = AGES | {
-        name: getattr(collector, "_labelnames", ()) for name, collector in registry._names_to_collectors.items()
-    }
-    rows = []
-    for family in sorted(registry.collect(), key=lambda family: family.name):
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        own = labels.get(family.name, ())
-        rows.append((f"`{name}`", family.type, ", ".join(own) or "–", family.documentation))
+    rows = [
+        (f"`{name}`", kind, ", ".join(labels) or "–", meaning)
+        for name, kind, labels, meaning in PrometheusTelemetry(lambda: 0).described()
+    ]
     return _page(
         [
             "# Metrics",

@@ -107,6 +107,13 @@ class Desk:
         self.hydrator.rules = parts.hydrator(settings, self.hydrator.rules.source)
         self.evaluator.rules = parts.evaluator(settings)
         self.allocator.rules = parts.allocator(settings)
+        self.tell_schedule(settings)
+
+    def tell_schedule(self, settings: Settings) -> None:
+        """Report how often the loops step, and how old gates may get."""
+        loops = (self.hydrator, self.evaluator, self.allocator)
+        intervals = {loop.name: float(loop.rules.interval_sec) for loop in loops}
+        self.context.telemetry.schedule(intervals, settings.gates_blob_max_age_sec)
 
 
 def desk(settings: Settings, outside: Outside) -> Desk:
@@ -237,6 +244,7 @@ async def _start(
 ) -> str:
     """Start every root task, by name; return the address of the pages."""
     settings, health = plan.settings, built.health
+    built.tell_schedule(settings)
     holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"  # two containers may share the first two
     leader = Leader(built.context.leadership, ports.store, telemetry, health, holder, settings.lease_ttl_sec)
     runner = LoopRunner(ports.clock, telemetry, health, built.context.leadership)

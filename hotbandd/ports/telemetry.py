@@ -11,6 +11,10 @@ from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manif
 class Telemetry(Protocol):
     """What the services report for Prometheus."""
 
+    def schedule(self, intervals: Mapping[str, float], gates_max_age: float) -> None:
+        """Report the interval of each loop, and how old gates may get; seconds."""
+        ...
+
     def candles(self, instrument: str, outcome: str, count: int) -> None:
         """Count candles by outcome: ``stored``, or the reason of a refusal."""
         ...

@@ -6,10 +6,9 @@ import math
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from hotbandd.adapters.metrics import PrometheusTelemetry, telemetry
+from hotbandd.adapters.metrics import telemetry
 from hotbandd.ports import Telemetry
 from tests.adapters.store_samples import PAIR, SPAN, START, blob, manifold, status, summary
 
@@ -32,6 +31,8 @@ CONTRACT = {
     "backtest_floor",
     "span_integrity_ok",
     "gates_blob_age_seconds",
+    "gates_blob_max_age_seconds",
+    "loop_interval_seconds",
     "allocator_weight",
     "allocator_held",
     "allocator_selected",
@@ -70,6 +71,7 @@ def scrape() -> Scrape:
 
 
 def report_everything(to: Telemetry) -> None:
+    to.schedule({"evaluator": 900.0}, 1800.0)
     to.candles(PAIR, "stored", 3)
     to.newest_candle(PAIR, START)
     to.manifold(manifold())
@@ -131,6 +133,8 @@ def test_values_are_those_reported_in_base_units(scrape: Scrape) -> None:
         ("kill_switch_engaged",): 0,
         ("session_open", PAIR): 1,
         ("loop_last_success_timestamp_seconds", "evaluator"): START / 1000,
+        ("loop_interval_seconds", "evaluator"): 900,
+        ("gates_blob_max_age_seconds",): 1800,
         ("loop_failures_total", "hydrator", "SourceUnreachableError"): 1,
         ("leader",): 1,
         ("valkey_up",): 1,
@@ -186,7 +190,7 @@ def test_a_summary_without_the_span_of_the_decision_reports_no_backtest(scrape: 
 
 
 def test_two_telemetries_share_nothing() -> None:
-    one, other = PrometheusTelemetry(CollectorRegistry(), lambda: 0), Scrape()
+    one, other = telemetry(lambda: 0), Scrape()
     one.leader(leading=True, epoch=7)
     assert math.isnan(other.samples()["leader",])
 
