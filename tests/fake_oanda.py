@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -48,6 +49,10 @@ class Fault(StrEnum):
     MALFORMED = "every fifth candle without a volume"
 
 
+SPOILING = (Fault.NAN, Fault.HIGH_BELOW_LOW, Fault.MALFORMED)
+SPOILT_EVERY = 5
+
+
 class Request(NamedTuple):
     """One request as it came."""
 
@@ -64,17 +69,18 @@ class _Answer(NamedTuple):
 
 @dataclass
 class FakeOanda:
-    """The server's state; ``requests`` and ``connections`` count what came."""
+    """The server's state, and what came."""
 
     candles: Mapping[str, Candles]
     now: Callable[[], int]
     url: str = ""
     requests: list[Request] = field(default_factory=list)
-    connections: int = 0
+    connected: list[float] = field(default_factory=list)  # when each connection came
+    spoilt: Counter[Fault] = field(default_factory=Counter)  # candles that were sent and cannot be true
     retry_after: str = "0"
     closes_each: bool = False
     _faults: deque[Fault] = field(default_factory=deque)
-    _lasting: Fault | None = None
+    _lasting: Callable[[], Fault | None] = lambda: None
     _open: dict[asyncio.Task[Any], asyncio.StreamWriter] = field(default_factory=dict)
 
     def misbehave(self, *faults: Fault) -> None:
@@ -83,11 +89,20 @@ class FakeOanda:
 
     def misbehave_always(self, fault: Fault | None) -> None:
         """Answer every request with a fault from now on; None ends it."""
-        self._lasting = fault
+        self._lasting = lambda: fault
+
+    def misbehave_at_random(self, random: Random, share: float, faults: Sequence[Fault]) -> None:
+        """Answer a share of the requests with one of some faults from now on."""
+        self._lasting = lambda: random.choice(faults) if random.random() < share else None
+
+    @property
+    def connections(self) -> int:
+        """Number of connections that came."""
+        return len(self.connected)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
-        self.connections += 1
+        self.connected.append(asyncio.get_running_loop().time())
         task = asyncio.current_task()
         assert task is not None
         self._open[task] = writer
@@ -109,7 +124,7 @@ class FakeOanda:
         target = urlsplit(head.split(" ", 2)[1])
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
         self.requests.append(Request(target.path, query, asyncio.get_running_loop().time()))
-        fault = self._faults.popleft() if self._faults else self._lasting
+        fault = self._faults.popleft() if self._faults else self._lasting()
         if fault is Fault.HANG:
             await reader.read()  # returns once the client closes
         if fault in {Fault.HANG, Fault.CLOSE}:
@@ -160,6 +175,8 @@ class FakeOanda:
             start -= 7 * MINUTE_MS
         asked = held.between(start, min(stop, self.now() + 1)).take(slice(0, count or None))
         rows = _misshapen([_row(asked, i, self.now()) for i in range(asked.size)], fault)
+        if fault in SPOILING:
+            self.spoilt[fault] += len(rows[::SPOILT_EVERY])
         named = "ABC_XYZ" if fault is Fault.OTHER_INSTRUMENT else instrument
         answer = _json({"instrument": named, "granularity": query["granularity"], "candles": rows})
         return answer._replace(body=answer.body[: len(answer.body) // 2]) if fault is Fault.TRUNCATED_JSON else answer
@@ -185,7 +202,7 @@ def _misshapen(rows: list[Row], fault: Fault | None) -> list[Row]:
             return [row for i, row in enumerate(rows) if i % 3 != 1]
         case Fault.INCOMPLETE_TAIL if rows:
             return [*rows[:-1], rows[-1] | {"complete": False}]
-    return [_spoilt(row, fault) if i % 5 == 0 else row for i, row in enumerate(rows)]
+    return [_spoilt(row, fault) if i % SPOILT_EVERY == 0 else row for i, row in enumerate(rows)]
 
 
 def _spoilt(row: Row, fault: Fault | None) -> Row:

@@ -30,7 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PRELOAD = ["hotbandd.core.manifold", "hotbandd.core.backtest"]
-GRACE_SEC = 2.0
+GRACE_SEC = 1.0
 FORKER_SEC = (0.05, 0.2, 0.5, 1.0)  # pauses while no worker can be started
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -101,7 +101,7 @@ class ProcessCompute:
         )
 
     async def aclose(self) -> None:
-        """Stop the workers; running tasks are given two seconds."""
+        """Stop the workers; running tasks are given a second."""
         await _end(self._pool.executor, GRACE_SEC)
         await asyncio.gather(*self._ending)
 
