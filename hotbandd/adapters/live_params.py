@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from io import StringIO
+from collections.abc import Collection
 from os import stat_result
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from hotbandd.adapters import yaml_text
 from hotbandd.core import live_params
 from hotbandd.core.live_params import FILE, Overlays
 from hotbandd.errors import InputError, ParamsError
@@ -63,42 +59,13 @@ def _marks(path: Path) -> object:
 
 def _parsed(path: Path, strategies: Collection[str]) -> Overlays:
     try:
-        document = YAML(typ="rt", pure=True).load(StringIO(path.read_text()))
+        with path.open("rb") as file:
+            data = file.read(yaml_text.LONGEST + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its rights.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text (byte {error.start}); write it anew.") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(
-            f"{path}, line {line}: it is not YAML ({error.problem}); mend it, or put the .bak back."
-        ) from error
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{path} is not YAML ({error}); mend it, or put the .bak back.") from error
     try:
-        return live_params.parse(_plain(document), strategies)
+        return live_params.parse(yaml_text.load(data), strategies)
     except ParamsError as fault:
-        raise InputError(f"{path}, line {_line(document, fault.path)}: {fault}") from fault
-
-
-def _line(document: Any, path: tuple[str, ...]) -> int:
-    """Return the line of a key, counted from 1."""
-    line = 1
-    for key in path:
-        if not isinstance(document, CommentedMap) or key not in document:
-            break
-        line = document.lc.key(key)[0] + 1
-        document = document[key]
-    return line
-
-
-def _plain(value: Any) -> Any:
-    """Return built-in types for those that remember their comments."""
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value
+        raise InputError(f"{path}, line {yaml_text.line_of(data, fault.path)}: {fault}") from fault
+    except InputError as error:
+        raise InputError(f"{path}, {str(error).removesuffix('.')}, or put the .bak back.") from error

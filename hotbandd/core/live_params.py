@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from math import isfinite
+from reprlib import repr as shown
 from typing import Any, Final
 
 import msgspec
@@ -45,7 +47,12 @@ def overlay(base: Params, entry: Mapping[str, Any]) -> Params:
 
 def checked(name: str, value: Any) -> Any:
     """Return the value that a parameter takes. Raises msgspec.ValidationError."""
-    return getattr(overlay(_SAMPLE, {name: value}), name)
+    found = getattr(overlay(_SAMPLE, {name: value}), name)
+    if isinstance(found, float) and not isfinite(found):
+        raise msgspec.ValidationError("Expected a finite number")
+    if name == "c_min" and not isinstance(found, str) and not 0 <= found <= 1:
+        raise msgspec.ValidationError("Expected a number from 0 to 1, or a percentile")
+    return found
 
 
 def _instrument(name: Any) -> str:
@@ -74,9 +81,9 @@ def _check(path: tuple[str, ...], name: str, value: Any, strategies: Collection[
         if name == "c_min" and isinstance(value, str):
             parse_threshold(value)
     except (msgspec.ValidationError, UsageError) as error:
-        raise ParamsError(path, f"cannot be {value!r}: {str(error).partition(' - at')[0]}.") from error
+        raise ParamsError(path, f"cannot be {shown(value)}: {str(error).partition(' - at')[0]}.") from error
     if name == "strategy" and value not in strategies:
-        raise ParamsError(path, f"cannot be {value!r}; take one of {', '.join(sorted(strategies))}.")
+        raise ParamsError(path, f"cannot be {shown(value)}; take one of {', '.join(sorted(strategies))}.")
 
 
 def _mapping(path: tuple[str, ...], value: Any) -> Mapping[Any, Any]:

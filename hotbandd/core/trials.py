@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
 from itertools import product
-from math import isfinite, prod
+from math import prod
 from reprlib import repr as shown
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -145,13 +145,7 @@ def _value(path: tuple[str, ...], name: str, given: Any, strategies: Collection[
         raise _impossible(path, given, error) from error
     if name == "strategy" and value not in strategies:
         raise ParamsError(path, f"cannot be {shown(given)}; take one of {', '.join(sorted(strategies))}.")
-    return _plain(path, value) if isinstance(value, float) else value
-
-
-def _plain(path: tuple[str, ...], value: float) -> float:
-    if not isfinite(value):
-        raise ParamsError(path, f"cannot be {value}; it must be finite.")
-    return value + 0.0  # -0.0 is the same value as 0.0, and must have the same hash
+    return value + 0.0 if isinstance(value, float) else value  # -0.0 is 0.0, and must have the same hash
 
 
 def _impossible(path: tuple[str, ...], given: Any, error: Exception) -> ParamsError:

@@ -208,7 +208,8 @@ def test_a_billion_combinations_are_refused_before_anything_is_opened(cli, tmp_p
     ten = list(range(1, 11))
     names = ["c_min", "direction_lookback", "dir_threshold_bps", "entry_cooldown_sec", "exit_cooldown_sec"]
     names += ["max_hold_min", "tp_bps", "sl_bps", "cost_bps"]
-    document = {"defaults": dict.fromkeys(names, ten), "instruments": [{"instrument": "EUR_USD"}]}
+    defaults = {**dict.fromkeys(names, ten), "c_min": [number / 10 for number in ten]}
+    document = {"defaults": defaults, "instruments": [{"instrument": "EUR_USD"}]}
     ended = cli("trials", "-", stdin=json.dumps(document).encode())
     assert ended.code == 2
     assert sentences(ended).startswith("The spec multiplies out to 1000000000 combinations on 1 instruments, 90 days")

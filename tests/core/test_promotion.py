@@ -189,7 +189,7 @@ def test_of_a_global_made_by_hand_what_it_names_is_set() -> None:
         ({"global": []}, "global must hold names with values."),
         ({"global": {"params": 0.6}}, "global.params must hold names with values."),
         ({"global": {"params": {"c_min": True}}}, "global.params.c_min cannot be True: Expected"),
-        ({"global": {"params": {"c_min": 1.5}}}, "c_min cannot be 1.5: GUARD_MIN_COHERENCE must be a number from 0 to"),
+        ({"global": {"params": {"c_min": 1.5}}}, "c_min cannot be 1.5: Expected a number from 0 to 1"),
         ({"global": {"params": {"c_min": "x\nY=1"}}}, "global.params.c_min cannot be 'x\\nY=1'"),
         ({"global": {"params": {"direction_lookback": 0}}}, "cannot be 0: Expected `int` >= 1"),
         ({"global": {"params": {"dir_threshold_bps": 2000}}}, "cannot be 2000: AUTO_DIR_THRESHOLD_BPS must be"),

@@ -298,7 +298,7 @@ EUR = {"instrument": "EUR_USD"}
         (with_defaults(c_min=date(2025, 1, 1)), "defaults.c_min", "Expected `float | str`, got `date`."),
         (with_defaults(c_min={"from": 0}), "defaults.c_min", "Expected `float | str`, got `object`."),
         (with_defaults(c_min=[[0.5]]), "defaults.c_min.0", "cannot be [0.5]: Expected `float | str`, got `array`."),
-        (with_defaults(c_min=float("nan")), "defaults.c_min", "cannot be nan; it must be finite."),
+        (with_defaults(c_min=float("nan")), "defaults.c_min", "cannot be nan: Expected a finite number."),
         (with_defaults(dir_threshold_bps=float("inf")), "defaults.dir_threshold_bps", "cannot be inf"),
         (with_defaults(c_min="nan"), "defaults.c_min", "cannot be 'nan': 'nan' is no threshold"),
         (

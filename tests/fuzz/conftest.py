@@ -6,17 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.fuzz import amount
+
 NOTES = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[NOTES] = []
+    amount.FULL = bool(config.getoption("--full"))
 
 
 @pytest.fixture(scope="session")
-def full(request: pytest.FixtureRequest) -> bool:
+def full() -> bool:
     """Tell whether all is to be tried, not just a little."""
-    return bool(request.config.getoption("--full"))
+    return amount.FULL
 
 
 @pytest.fixture
