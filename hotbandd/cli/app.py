@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,7 @@ def run() -> None:
 @app.command("run")
 def run_command(env_file: EnvFile = None) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # nothing has begun; later the daemon itself listens to it
     from hotbandd.cli import running
 
     running.run(env_file)
