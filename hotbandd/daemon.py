@@ -29,7 +29,7 @@ from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.store.valkey import open_valkey
 from hotbandd.core.documents import ClockAnchor
 from hotbandd.errors import HotbandError, SettingsError
-from hotbandd.ports import CandleSource, Clock, Compute, LiveParams, Store, Telemetry
+from hotbandd.ports import CandleSource, Clock, Compute, LiveParams, ServiceManager, Store, Telemetry
 from hotbandd.services import watch
 from hotbandd.services.allocator import Allocator
 from hotbandd.services.charts import Charts
@@ -55,6 +55,7 @@ NEED_RESTART = (
     "source",
     "kernel",
     "workers",
+    "worker_memory_mb",
     "compute",
     "http",
     "http_token",
@@ -148,6 +149,7 @@ class Plan:
     announce: ClockAnchor | None = None  # told to readers where the clock is not the real one
     engaged: bool = True  # the kill switch of an empty server
     reread: Callable[[], Settings] | None = None  # the settings anew, on SIGHUP
+    manager: ServiceManager | None = None  # who started the process and watches over it
     ready: Callable[[Running], Awaitable[None]] | None = None  # runs beside the daemon, and ends it by returning
 
 
@@ -175,10 +177,10 @@ async def run(plan: Plan) -> None:
             if engaged:
                 log.warning("kill_switch.engaged", release="hotbandd kill release")
             built = desk(plan.settings, ports)
-            desk_box.append(built)
             gc.freeze()  # what lives as long as the process need not be looked at again, and again
             async with anyio.create_task_group() as tasks:
                 address = await _start(tasks, plan, built, ports, telemetry)
+                desk_box.append(built)
                 if plan.ready is not None:
                     await plan.ready(Running(plan, built, ports.store, address))
                     tasks.cancel_scope.cancel()
@@ -209,7 +211,9 @@ async def _compute(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Co
     compute = (
         InlineCompute()
         if settings.compute == "inline"
-        else ProcessCompute(settings.workers, on_restart=telemetry.worker_restarted)
+        else ProcessCompute(
+            settings.workers, on_restart=telemetry.worker_restarted, worker_bytes=settings.worker_memory_mb * 1e6
+        )
     )
     try:
         yield compute
@@ -263,9 +267,14 @@ async def _start(
     }
     if plan.announce is not None:
         anchor = plan.announce
-        roots["clock"] = lambda: watch.announce_clock(ports.store, anchor)
+        roots["clock"] = lambda: watch.announce_clock(ports.store, health, anchor)
+    for name in roots:
+        health.waiting(name, 0.0)  # to be heard of from the start on
     pages = Pages(built.context, built.evaluator, built.allocator, health, source=ports.source.name)
     view = _view(plan, built, ports.source, telemetry, pages)
+    if plan.manager is not None:
+        manager = plan.manager
+        roots["report"] = lambda: watch.report(manager, health, view.line)
     bound = await tasks.start(http.serve, http.application(view), *settings.http_address)
     tasks.start_soon(pages.run, name="page")
     for name, root in roots.items():
@@ -295,24 +304,32 @@ async def _signals(group: TaskGroup, plan: Plan, box: list[Desk], *, task_status
         async for number in received:
             if number != signal.SIGHUP:
                 log.info("daemon.stopping", signal=signal.Signals(number).name)
+                if plan.manager is not None:
+                    plan.manager.stopping()
                 group.cancel_scope.cancel()
                 return
             if box and plan.reread is not None:
-                _reload(plan, box[0], plan.reread)
+                if plan.manager is not None:
+                    plan.manager.reloading()
+                said = _reload(plan, box[0], plan.reread)
+                if plan.manager is not None:
+                    plan.manager.ready(said)
 
 
-def _reload(plan: Plan, built: Desk, reread: Callable[[], Settings]) -> None:
-    """Take over other settings; what is wrong with them is logged, and the old ones stay."""
+def _reload(plan: Plan, built: Desk, reread: Callable[[], Settings]) -> str:
+    """Take over other settings; what is wrong with them is logged, and the old ones stay. Return what happened in a sentence."""
     try:
         settings = reread()
         parts.calendar(settings)
     except HotbandError as error:
         log.error("daemon.reload_refused", error=str(error))
-        return
+        return f"settings refused, the old ones stay: {error}"
     fixed = [name for name in NEED_RESTART if getattr(settings, name) != getattr(plan.settings, name)]
     kept = replace(settings, **{name: getattr(plan.settings, name) for name in NEED_RESTART})
     built.reconfigure(kept)
-    log.info("daemon.reloaded", need_restart=[TABLE[name].name for name in fixed])
+    names = [TABLE[name].name for name in fixed]
+    log.info("daemon.reloaded", need_restart=names)
+    return f"settings read again, except what needs a restart: {', '.join(names)}" if names else "settings read again"
 
 
 async def _loaded(built: Desk, name: str) -> None:

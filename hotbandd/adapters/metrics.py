@@ -14,7 +14,15 @@ from math import nan
 from typing import Final, Literal
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from hotbandd.adapters.metric_table import Described, Table
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary
@@ -23,6 +31,16 @@ DECISION_SPAN: Final = "30"
 _FLOORS: Final = ("trades", "calmar", "pnl_total")
 _KERNEL_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LOOP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_OS: Final = (  # the client library's, on Linux; of the daemon's own process, without its workers
+    Described("hotband_process_cpu_seconds_total", "counter", (), "Total user and system CPU time spent in seconds."),
+    Described("hotband_process_max_fds", "gauge", (), "Maximum number of open file descriptors."),
+    Described("hotband_process_open_fds", "gauge", (), "Number of open file descriptors."),
+    Described("hotband_process_resident_memory_bytes", "gauge", (), "Resident memory size in bytes."),
+    Described(
+        "hotband_process_start_time_seconds", "gauge", (), "Start time of the process since unix epoch in seconds."
+    ),
+    Described("hotband_process_virtual_memory_bytes", "gauge", (), "Virtual memory size in bytes."),
+)
 
 
 def telemetry(now_ms: Callable[[], int]) -> PrometheusTelemetry:
@@ -37,11 +55,12 @@ class PrometheusTelemetry:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._registry = CollectorRegistry()
-        self._described: list[Described] = []
+        self._described = list(_OS)
         self._tables: list[Table] = []
         self._market()
         self._decisions()
         self._process()
+        ProcessCollector(namespace="hotband", registry=self._registry)
         self._manifold_ts: dict[str, int] = {}
         self._gates_ts: int | None = None
         self._reasons: defaultdict[str, set[str]] = defaultdict(set)

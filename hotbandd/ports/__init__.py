@@ -10,6 +10,7 @@ from hotbandd.ports.parameters import LiveParams
 from hotbandd.ports.runtime import Clock, Compute
 from hotbandd.ports.server import Server, ServerFacts
 from hotbandd.ports.store import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Store
+from hotbandd.ports.supervision import ServiceManager
 from hotbandd.ports.telemetry import Telemetry
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Page",
     "Server",
     "ServerFacts",
+    "ServiceManager",
     "SignalArchive",
     "Store",
     "Telemetry",

@@ -49,6 +49,7 @@ class Allocator:
         self._store = context.store
         self._clock = context.clock
         self._leadership = context.leadership
+        self._latest = context.latest
         self._telemetry = context.telemetry
         self._highest_epoch = 0
 
@@ -144,6 +145,7 @@ class Allocator:
             seq=slot,
         )
         self._leadership.accept(await self._store.publish_allocation(lease, weights, status), "the weights")
+        self._latest.allocation = status
         in_force = decision.weights if decision.weights is not None else _of(situation.previous)
         self._telemetry.allocated(in_force, status)
         self._telemetry.kill_switch(engaged=situation.kill_switch)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hotbandd.core.documents import AllocatorStatus, GatesBlob
 from hotbandd.core.sessions import Calendar
 from hotbandd.ports import Clock, Compute, Store, Telemetry
 from hotbandd.services.leader import Leadership
 from hotbandd.services.market import Market
+
+
+@dataclass
+class Latest:
+    """What this process published last; None: nothing yet."""
+
+    gates: GatesBlob | None = None
+    allocation: AllocatorStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -21,3 +30,4 @@ class Context:
     telemetry: Telemetry
     calendar: Calendar
     leadership: Leadership
+    latest: Latest = field(default_factory=Latest)

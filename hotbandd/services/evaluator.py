@@ -75,6 +75,7 @@ class Evaluator:
         self.backtests = Backtests(context.market, context.calendar, context.compute, rules.hot_days)
         self._clock = context.clock
         self._leadership = context.leadership
+        self._latest = context.latest
         self._telemetry = context.telemetry
         self._calendar = context.calendar
         self._epoch = -1
@@ -244,6 +245,7 @@ class Evaluator:
         changed = {pair: states[pair] for pair in found}
         outcome = await self._store.publish_evaluation(lease, Evaluation(blob, changed, summaries, points))
         self._leadership.accept(outcome, "the gates")
+        self._latest.gates = blob
         self._commit(moment, found, points)
         self._telemetry.evaluated(blob, states, summaries)
         self._telemetry.span_integrity(ok=not any(Reason.SPAN_INTEGRITY in one.reasons for one in verdicts.values()))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 GRACE_SEC = 5.0
+LAG_SEC = 5.0  # an event loop that is later than this is not well
+LAGS = 60  # measurements that the worst one is taken of: 15 s of them, the usual time between two scrapes
 
 
 @dataclass
@@ -19,13 +22,35 @@ class LoopHealth:
 
 
 class Health:
-    """Heartbeats of the loops and the lag of the event loop, on the real monotonic clock."""
+    """Heartbeats of the loops and the lag of the event loop, on the real monotonic clock.
+
+    An outside system that is away is no matter of it: a loop that waits for one keeps its word.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
+        self._lags: deque[float] = deque([0.0], maxlen=LAGS)
         self.loops: dict[str, LoopHealth] = {}
         self.store_up: bool | None = None
-        self.lag_sec = 0.0
+
+    @property
+    def lag_sec(self) -> float:
+        """By how much the event loop was late when last measured."""
+        return self._lags[-1]
+
+    @property
+    def worst_lag_sec(self) -> float:
+        """By how much it was late at most within the last measurements."""
+        return max(self._lags)
+
+    @property
+    def alive(self) -> bool:
+        """Whether every loop keeps its word, and the event loop its pace."""
+        return not self.silent() and self.lag_sec < LAG_SEC
+
+    def lagged(self, seconds: float) -> None:
+        """Note by how much the event loop was late."""
+        self._lags.append(seconds)
 
     def waiting(self, loop: str, seconds: float) -> None:
         """Note that a loop sleeps, and for how long at most."""

@@ -39,7 +39,7 @@ async def supervise(
 ) -> None:
     """Run a loop for ever; raise RestartIntensityError once it fails too often."""
     rules = intensity or Intensity()
-    failures: deque[float] = deque()
+    failures: deque[float] = deque(maxlen=rules.restarts + 1)
     while True:
         try:
             await run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hotbandd.core import words
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.ports import Broker
 from hotbandd.services.charts import Charts
@@ -14,7 +15,6 @@ from hotbandd.services.page import Pages
 from hotbandd.settings import Secret
 
 FRESH_MS = 300_000
-LAG_SEC = 5.0
 
 
 class View:
@@ -45,6 +45,7 @@ class View:
         self._health = health
         self._leadership = context.leadership
         self._calendar = context.calendar
+        self._latest = context.latest
         self._shown = shown
 
     def now(self) -> int:
@@ -53,9 +54,11 @@ class View:
 
     def health(self) -> dict[str, Any]:
         """Tell whether the process and every loop are alive."""
-        silent = self._health.silent()
-        healthy = not silent and self._health.lag_sec < LAG_SEC
-        return {"healthy": healthy, "silent_loops": silent, "event_loop_lag_seconds": self._health.lag_sec}
+        return {
+            "healthy": self._health.alive,
+            "silent_loops": self._health.silent(),
+            "event_loop_lag_seconds": self._health.worst_lag_sec,
+        }
 
     def readiness(self) -> dict[str, Any]:
         """Tell whether data are fresh, Valkey answers, and this process leads: one that stands by has no data."""
@@ -91,6 +94,24 @@ class View:
             "instruments": {pair: self._instrument(pair, now) for pair in self.pairs},
             "settings": self._shown,
         }
+
+    def line(self) -> str:
+        """Tell in one line what a person asks first: who leads, open gates, the age of the data, holding, what is amiss."""
+        leader, latest = self._leadership.leader, self._latest
+        parts = [f"leads with epoch {leader.epoch}" if leader and self._leadership.leading else "stands by"]
+        if leader and latest.gates is not None and latest.gates.epoch == leader.epoch:
+            parts.append(f"{sum(latest.gates.gates.values())} of {len(self.pairs)} gates open")
+        newest = max(series.newest for series in self._market.series.values())
+        if newest >= 0:
+            parts.append(f"newest candle {words.duration(self.now() - newest - MINUTE_MS)} old")
+        status = latest.allocation
+        if leader and status is not None and status.epoch == leader.epoch and status.held:
+            parts.append(f"weights held: {words.allocated(status.reason)}")
+        if silent := self._health.silent():
+            parts.append(f"silent: {', '.join(silent)}")
+        if reasons := self.readiness()["reasons"]:
+            parts.append(f"not ready: {'; '.join(reasons)}")
+        return ", ".join(parts)
 
     def _instrument(self, pair: str, now: int) -> dict[str, Any]:
         series = self._market.series[pair]

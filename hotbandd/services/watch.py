@@ -1,15 +1,16 @@
-"""Side tasks of the daemon: the lag of the event loop, and the announcement of a clock that is not the real one."""
+"""Side tasks of the daemon: the lag of the event loop, reports to the service manager, the announcement of a clock that is not the real one."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import anyio
 import structlog
 
 from hotbandd.core.documents import ClockAnchor
 from hotbandd.errors import UnreachableError
-from hotbandd.ports import Store, Telemetry
+from hotbandd.ports import ServiceManager, Store, Telemetry
 from hotbandd.services.health import Health
 
 log = structlog.get_logger()
@@ -17,25 +18,52 @@ log = structlog.get_logger()
 LAG_EVERY_SEC = 0.25
 LAG_WARN_SEC = 0.25
 ANCHOR_EVERY_SEC = 20.0
+ANCHOR_SEC = 15.0  # one announcement at most
+REPORT_SEC = 5.0
+REPORTS_PER_WATCHDOG = 3  # at least two: one that is lost must not be the end
 
 
 async def gauge_lag(telemetry: Telemetry, health: Health) -> None:
-    """Measure by how much the event loop is late, for ever."""
+    """Measure by how much the event loop is late, for ever; the worst of the last measurements is shown, so that no scrape misses it."""
     while True:
+        health.waiting("lag", LAG_EVERY_SEC)
         before = time.monotonic()
         await anyio.sleep(LAG_EVERY_SEC)
         lag = max(0.0, time.monotonic() - before - LAG_EVERY_SEC)
-        health.lag_sec = lag
-        telemetry.event_loop_lag(lag)
+        health.lagged(lag)
+        telemetry.event_loop_lag(health.worst_lag_sec)
         if lag > LAG_WARN_SEC:
             log.warning("loop.lag", seconds=round(lag, 3))
 
 
-async def announce_clock(store: Store, anchor: ClockAnchor) -> None:
+async def report(manager: ServiceManager, health: Health, status: Callable[[], str]) -> None:
+    """Tell the service manager how things are, for ever: ready once the store was asked, and alive only while all is.
+
+    It runs among the loops that it speaks for: a blocked event loop falls silent.
+    """
+    watchdog = manager.watchdog_sec
+    pause = REPORT_SEC if watchdog is None else min(REPORT_SEC, watchdog / REPORTS_PER_WATCHDOG)
+    told = False
+    while True:
+        health.waiting("report", pause)
+        if health.alive:
+            manager.alive()
+        else:
+            log.error("watchdog.withheld", silent=health.silent(), lag_sec=round(health.lag_sec, 3))
+        if told:
+            manager.status(status())
+        elif health.store_up is not None:
+            told = manager.ready(status())
+        await anyio.sleep(pause if told else min(pause, LAG_EVERY_SEC))
+
+
+async def announce_clock(store: Store, health: Health, anchor: ClockAnchor) -> None:
     """Keep the anchor of a clock that is not the real one in the store, for ever."""
     while True:
+        health.working("clock", ANCHOR_SEC)
         try:
             await store.set_clock(anchor)
         except UnreachableError as error:
             log.warning("clock.unannounced", error=str(error))
+        health.waiting("clock", ANCHOR_EVERY_SEC)
         await anyio.sleep(ANCHOR_EVERY_SEC)
