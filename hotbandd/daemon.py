@@ -35,6 +35,7 @@ from hotbandd.services.allocator import Allocator
 from hotbandd.services.charts import Charts
 from hotbandd.services.context import Context
 from hotbandd.services.evaluator import Evaluator
+from hotbandd.services.fetch import Fetch
 from hotbandd.services.health import Health
 from hotbandd.services.hydrator import Hydrator
 from hotbandd.services.intake import Intake
@@ -43,7 +44,7 @@ from hotbandd.services.loop import Loop, LoopRunner
 from hotbandd.services.market import Market
 from hotbandd.services.page import Pages
 from hotbandd.services.supervisor import supervise
-from hotbandd.services.view import View
+from hotbandd.services.view import Secured, View
 from hotbandd.settings import TABLE, Settings
 
 log = structlog.get_logger()
@@ -94,6 +95,7 @@ class Desk:
 
     context: Context
     health: Health
+    intake: Intake
     hydrator: Hydrator
     evaluator: Evaluator
     allocator: Allocator
@@ -133,6 +135,7 @@ def desk(settings: Settings, outside: Outside) -> Desk:
     return Desk(
         context=context,
         health=Health(),
+        intake=intake,
         hydrator=Hydrator(context, intake, parts.hydrator(settings, outside.source.name)),
         evaluator=evaluator,
         allocator=Allocator(context, parts.allocator(settings), first=evaluator.finished),
@@ -290,8 +293,11 @@ def _view(plan: Plan, built: Desk, source: CandleSource, telemetry: metrics.Prom
         built.health,
         telemetry.exposition,
         shown=settings.shown(),
-        token=settings.http_token,
-        broker=source if isinstance(source, OandaSource) else None,
+        secured=Secured(
+            settings.http_token,
+            source if isinstance(source, OandaSource) else None,
+            Fetch(built.context, source, built.intake),
+        ),
         pages=pages,
         charts=Charts(built.context, built.evaluator, settings.candle_hot_days),
     )

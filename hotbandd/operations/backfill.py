@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 from hotbandd.core import candles as columns
 from hotbandd.core import intervals
-from hotbandd.core.backfill import missing_ranges
+from hotbandd.core.backfill import missing_ranges, since
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.sessions import Calendar
 from hotbandd.operations.progress import Progress
 from hotbandd.ports import CandleSource, Page, Store
-
-_LONGEST_DAYS = 3650
 
 
 @dataclass(frozen=True)
@@ -28,13 +26,7 @@ class Wanted:
         """Return the first open time wanted."""
         if self.days is not None:
             return (now - self.days * DAY_MS) // MINUTE_MS * MINUTE_MS
-        left = self.count * MINUTE_MS
-        openings = calendar.week_openings(now - 2 * left - 7 * DAY_MS, now)
-        for opens, closes in reversed(intervals.clipped(openings, 0, now).tolist()):
-            left -= closes - opens
-            if left <= 0:
-                return int(opens - left) // MINUTE_MS * MINUTE_MS
-        return (now - _LONGEST_DAYS * DAY_MS) // MINUTE_MS * MINUTE_MS
+        return since(calendar, self.count, now)
 
 
 @dataclass(frozen=True)

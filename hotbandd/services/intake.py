@@ -27,6 +27,7 @@ OVERLAP_MS = 5 * MINUTE_MS  # asked for again every time, so that a late or corr
 REPAIR_MS = 60 * MINUTE_MS  # asked for again for so long, while an answer held candles that had to be refused
 FORMING = "incomplete"  # a candle that is not closed yet: no fault
 RECENT_MS = 3 * DAY_MS  # fetched before the rest of the history, so that manifolds come at once
+FAR_MS = 2**53
 Range = tuple[int, int]
 
 
@@ -37,6 +38,7 @@ class _Backlog:
     ranges: list[Range] = field(default_factory=list)  # of the history, still to be fetched, newest first
     staged: list[Candles] = field(default_factory=list)  # history fetched; enters the series at once, measured once
     unsaved: Candles = field(default_factory=columns.empty)
+    offered: Candles = field(default_factory=columns.empty)  # stored already, and to be taken in
     spoilt_ms: int | None = None  # from where on the last answer held candles that had to be refused
 
 
@@ -87,6 +89,19 @@ class Intake:
             log.warning("intake.given_back", instrument=pair, candles=lost.size)
             backlog.unsaved = columns.merge(lost, backlog.unsaved)
 
+    def offer(self, pair: str, candles: Candles) -> None:
+        """Take in candles that were fetched and stored elsewhere, with the next step."""
+        backlog = self._backlogs[pair]
+        backlog.offered = columns.merge(backlog.offered, candles)
+
+    def _take_offered(self) -> None:
+        """Take in what was offered, up to the newest candle that came by itself: a later one would hide what is still to be fetched."""
+        for pair, backlog in self._backlogs.items():
+            series, offered = self._market.series[pair], backlog.offered
+            if offered.size and series.size:
+                series.add(offered.between(0, series.newest + 1))
+                backlog.offered = offered.between(series.newest + 1, FAR_MS)
+
     async def recent(self, now: int) -> None:
         """Fetch what closed since the newest candle, of every instrument side by side."""
         faults: list[SourceUnreachableError | RefusedError] = []
@@ -101,6 +116,7 @@ class Intake:
                 self._warn(pair, error)
 
         await self._for_each(self._market.pairs, one)
+        self._take_offered()
         await self._save()
         if len(faults) == len(self._market.pairs):
             raise SourceUnreachableError(str(faults[0])) from faults[0]

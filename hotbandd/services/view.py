@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hotbandd.core import words
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.ports import Broker
 from hotbandd.services.charts import Charts
 from hotbandd.services.context import Context
+from hotbandd.services.fetch import Fetch
 from hotbandd.services.health import Health
 from hotbandd.services.page import Pages
 from hotbandd.settings import Secret
 
 FRESH_MS = 300_000
+
+
+class Secured(NamedTuple):
+    """What only who bears the token may have: None as the token turns all of it off; without a broker there is no account."""
+
+    token: Secret | None
+    broker: Broker | None
+    fetch: Fetch
 
 
 class View:
@@ -27,19 +36,17 @@ class View:
         metrics: Callable[[], bytes],
         *,
         shown: dict[str, str],
-        token: Secret | None,
-        broker: Broker | None,
+        secured: Secured,
         pages: Pages,
         charts: Charts,
     ) -> None:
+        self.token, self.broker, self.fetch = secured
         self.pages = pages
         self.chart = charts.chart
-        self.broker = broker
         self.store = context.store
         self.pairs = context.market.pairs
         self.granularity = context.market.granularity
         self.metrics = metrics
-        self.token = token
         self._market = context.market
         self._clock = context.clock
         self._health = health

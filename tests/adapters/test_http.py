@@ -26,6 +26,7 @@ from hotbandd.adapters.http.endpoints import ENDPOINTS
 from hotbandd.adapters.http.server import STOP_SEC
 from hotbandd.adapters.metrics import telemetry
 from hotbandd.adapters.store.memory import MemoryStore
+from hotbandd.core.backfill import Fetched
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.chart import Chart, Metrics
 from hotbandd.core.chart import bars as bars_of
@@ -58,6 +59,7 @@ class State:
         self.broker: Any = Broker()
         self.well = True
         self.pages: Any = Pages()
+        self.fetch: Any = Fetcher()
 
     async def chart(self, instrument: str, hours: int) -> Chart:
         bars, minutes = bars_of(samples.candles(*range(10)))
@@ -91,6 +93,29 @@ class State:
 
     def metrics(self) -> bytes:
         return telemetry(self.now).exposition()
+
+
+class Fetcher:
+    """Fetches candles, or fails at it in one way."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.asked: list[tuple[str, int]] = []
+        self.fault: Exception | None = None
+
+    async def run(self, instrument: str, count: int) -> Fetched:
+        self.asked.append((instrument, count))
+        if self.fault is not None:
+            raise self.fault
+        return Fetched(
+            instrument=instrument,
+            granularity="M1",
+            count=count,
+            stored=2,
+            t0_ms=START,
+            t1_ms=START + 60_000,
+            refused={},
+        )
 
 
 class Pages:
@@ -463,13 +488,14 @@ async def test_the_description_is_true(client: httpx.AsyncClient, state: State) 
     references = set(_references(described))
     assert references <= {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
     await filled(state)
+    bodies = {"/api/kill-switch": {"kill_switch": True}, "/api/candles/fetch": FETCH}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             wanted = [field for field in operation.get("parameters", []) if field["required"]]
             values = {"instrument": PAIR, "count": "5", "hours": "6"}
             query = {field["name"]: values[field["name"]] for field in wanted if field["in"] == "query"}
             body: dict[str, Any] = {"headers": BEARER} if "security" in operation else {}
-            body |= {"json": {"kill_switch": True}} if "requestBody" in operation else {}
+            body |= {"json": bodies[path]} if "requestBody" in operation else {}
             url = path.format(instrument=PAIR)
             response = await client.request(method, url, params=query, **body)
             assert response.status_code == 200, url
@@ -564,3 +590,71 @@ async def test_a_server_listens_on_ipv6(state: State) -> None:
         async with httpx.AsyncClient(base_url=url) as client:
             assert (await client.get("/healthz")).status_code == 200
         tasks.cancel_scope.cancel()
+
+
+FETCH = {"instrument": PAIR, "granularity": "M1", "count": 1500}
+
+
+async def test_candles_are_fetched_for_who_bears_the_token(client: httpx.AsyncClient, state: State) -> None:
+    done = await client.post("/api/candles/fetch", json=FETCH, headers=BEARER)
+    assert done.status_code == 200
+    assert done.json() == {
+        "instrument": PAIR,
+        "granularity": "M1",
+        "count": 1500,
+        "stored": 2,
+        "t0_ms": START,
+        "t1_ms": START + 60_000,
+        "refused": {},
+    }
+    assert state.fetch.asked == [(PAIR, 1500)]
+    sentence(await client.post("/api/candles/fetch", json=FETCH), 401)
+    sentence(await client.post("/api/candles/fetch", json=FETCH, headers={"Authorization": "Bearer wrong"}), 401)
+    state.token = None
+    assert "HOTBAND_HTTP_TOKEN" in sentence(await client.post("/api/candles/fetch", json=FETCH, headers=BEARER), 403)
+    assert len(state.fetch.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"instrument": None},
+        {"granularity": None},
+        {"count": None},
+        {"instrument": "EUR/USD"},
+        {"instrument": "eur_usd"},
+        {"granularity": "H1"},
+        {"count": 0},
+        {"count": 5001},
+        {"count": "10"},
+        {"count": 1.5},
+        {"count": True},
+        {"days": 3},
+    ],
+    ids=str,
+)
+async def test_a_fetch_with_a_missing_or_malformed_field_is_refused(
+    client: httpx.AsyncClient, state: State, change: dict[str, Any]
+) -> None:
+    body = {name: value for name, value in {**FETCH, **change}.items() if value is not None}
+    sentence(await client.post("/api/candles/fetch", json=body, headers=BEARER), 400)
+    assert state.fetch.asked == []
+
+
+async def test_a_fetch_of_what_is_not_followed_is_refused(client: httpx.AsyncClient) -> None:
+    body = {**FETCH, "instrument": "XAU_USD"}
+    assert "HOTBAND_PAIRS" in sentence(await client.post("/api/candles/fetch", json=body, headers=BEARER), 404)
+
+
+async def test_one_fetch_at_a_time(client: httpx.AsyncClient, state: State) -> None:
+    state.fetch.busy = True
+    refused = await client.post("/api/candles/fetch", json=FETCH, headers=BEARER)
+    assert "under way" in sentence(refused, 429)
+    assert refused.headers["retry-after"] == "2"
+
+
+async def test_a_fetch_says_why_the_source_gives_nothing(client: httpx.AsyncClient, state: State) -> None:
+    state.fetch.fault = SourceUnreachableError("OANDA does not answer; see its status page.")
+    assert sentence(await client.post("/api/candles/fetch", json=FETCH, headers=BEARER), 503).startswith("OANDA")
+    state.fetch.fault = RefusedError("OANDA refuses the token; make a new one.")
+    assert sentence(await client.post("/api/candles/fetch", json=FETCH, headers=BEARER), 502).startswith("OANDA")

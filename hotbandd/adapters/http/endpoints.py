@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
@@ -16,8 +16,10 @@ from hotbandd.adapters.http import page, requests
 from hotbandd.adapters.http.answers import answer, content, nothing_yet
 from hotbandd.adapters.http.endpoint import Endpoint
 from hotbandd.adapters.http.state import HttpState
+from hotbandd.core.backfill import Fetched
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candle, Candles, concatenate
 from hotbandd.core.documents import AllocatorStatus, Coefficients, GatesBlob, Manifold, Weights
+from hotbandd.core.units import Name
 from hotbandd.ports import Broker
 
 log = structlog.get_logger()
@@ -68,6 +70,14 @@ class KillSwitch(msgspec.Struct, forbid_unknown_fields=True):
     """Whether the kill switch is engaged; a missing one counts as engaged."""
 
     kill_switch: bool
+
+
+class FetchCandles(msgspec.Struct, forbid_unknown_fields=True):
+    """What to fetch: the last ``count`` minutes of an open market."""
+
+    instrument: Name
+    granularity: str
+    count: Annotated[int, msgspec.Meta(ge=1, le=requests.COUNT_MAX)]
 
 
 async def metrics(state: HttpState, request: Request) -> Response:
@@ -162,6 +172,19 @@ async def set_kill_switch(state: HttpState, request: Request) -> Response:
     return answer(wanted)
 
 
+async def fetch_candles(state: HttpState, request: Request) -> Response:
+    """Fetch candles from the source and store them."""
+    requests.authorize(request, state.token)
+    requests.parameters(request)
+    wanted = await requests.body(request, FetchCandles)
+    name = requests.followed(wanted.instrument, state.pairs)
+    if wanted.granularity != state.granularity:
+        raise HTTPException(400, f"The field 'granularity' must be {state.granularity}.")
+    if state.fetch.busy:
+        raise HTTPException(429, "A fetch is under way; ask again when it has ended.", {"Retry-After": "2"})
+    return answer(await state.fetch.run(name, wanted.count))
+
+
 async def account(state: HttpState, request: Request) -> Response:
     """Answer with the account."""
     return answer(await _broker(state, request).account())
@@ -227,6 +250,15 @@ ENDPOINTS: Final = (
         (KillSwitch,),
         {},
         KillSwitch,
+        secured=True,
+    ),
+    Endpoint(
+        "POST",
+        "/api/candles/fetch",
+        fetch_candles,
+        f"Fetch the newest candles of an instrument from their source, 1 to {requests.COUNT_MAX}, one request at a time",
+        (Fetched,),
+        body=FetchCandles,
         secured=True,
     ),
     Endpoint("GET", "/api/oanda/account", account, "The account, as OANDA words it", (dict[str, Any],), secured=True),

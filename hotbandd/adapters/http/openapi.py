@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-import msgspec
-
 from hotbandd.adapters.http.endpoint import Endpoint
 from hotbandd.adapters.http.requests import COUNT_MAX
+from hotbandd.core import schemas
 from hotbandd.core.chart import HOURS_MAX
 from hotbandd.settings.instruments import INSTRUMENT
 
@@ -27,8 +26,8 @@ _FIELDS: Final = {
 def description(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
     kinds = [kind for each in endpoints for kind in (*each.results, each.body) if kind is not None]
-    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    schema = dict(zip(map(repr, kinds), schemas, strict=True))
+    found, components = schemas.components(kinds)
+    schema = dict(zip(map(repr, kinds), found, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schema)

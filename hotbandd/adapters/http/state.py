@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from hotbandd.core.backfill import Fetched
 from hotbandd.core.chart import Chart
 from hotbandd.core.page_documents import Update
 from hotbandd.ports import Broker, Store
@@ -26,6 +27,22 @@ class Pages(Protocol):
 
     def listen(self, since: int | None) -> AbstractAsyncContextManager[AsyncIterator[Update]]:
         """Receive updates, the first of them the whole page unless ``since`` is its version."""
+        ...
+
+
+class Fetcher(Protocol):
+    """Candles fetched on demand, one request at a time."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a fetch is under way."""
+        ...
+
+    async def run(self, instrument: str, count: int) -> Fetched:
+        """Fetch and store the last minutes of an open market, and tell what became of it.
+
+        Raises SourceUnreachableError, RefusedError, StoreUnreachableError.
+        """
         ...
 
 
@@ -60,6 +77,11 @@ class HttpState(Protocol):
     @property
     def pages(self) -> Pages:
         """The page."""
+        ...
+
+    @property
+    def fetch(self) -> Fetcher:
+        """Who fetches candles."""
         ...
 
     async def chart(self, instrument: str, hours: int) -> Chart:
