@@ -23,6 +23,9 @@ from hotbandd.errors import CandleInputError
 
 REQUIRED = ("time_ms", "open", "high", "low", "close", "volume")
 QUOTES = ("bid", "ask")
+UNPACKED_BYTES = 1_000_000_000
+"""Longest unpacked file: the minutes of some thirty years. A packed one may claim a thousand times its own length."""
+
 _CHUNK = 4096
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_MS = 2.0**53
@@ -83,9 +86,13 @@ def _unpacked(data: bytes, name: str) -> bytes:
     if not data.startswith(_GZIP_MAGIC):
         return data
     try:
-        return gzip.decompress(data)
+        with gzip.open(io.BytesIO(data)) as packed:
+            plain = packed.read(UNPACKED_BYTES + 1)
     except (OSError, EOFError, zlib.error) as fault:
         raise CandleInputError(f"{name} is not a whole gzip file ({fault}); fetch it again.") from fault
+    if len(plain) > UNPACKED_BYTES:
+        raise CandleInputError(f"{name} unpacks to more than {UNPACKED_BYTES} bytes; split it.")
+    return plain
 
 
 def _of_json(data: bytes, name: str) -> Decoded:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from hotbandd.core.candle_json import UNREADABLE
 from hotbandd.core.candles import MINUTE_MS, Candles, of_columns
 from hotbandd.errors import CandleInputError
 
@@ -21,7 +22,7 @@ def parse(data: bytes | str) -> Candles:
     """
     try:
         document: Any = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise CandleInputError(f"The candles are not JSON: {error}.") from error
     rows = document.get("candles") if isinstance(document, dict) else document
     if not isinstance(rows, list):

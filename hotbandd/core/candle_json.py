@@ -12,7 +12,8 @@ from msgspec import Meta, Struct
 
 from hotbandd.core.candles import Candles
 
-UNREADABLE = (msgspec.DecodeError, RecursionError)  # the latter for brackets nested without end
+# What is raised for bytes that are no JSON of ours: msgspec's own, bytes that are no text, brackets nested without end.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _UNKNOWN = float("nan")
 
 Columns = tuple[int, float, float, float, float, float, float, float]
