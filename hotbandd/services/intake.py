@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -16,7 +15,7 @@ import structlog
 from hotbandd.core import candles as columns
 from hotbandd.core import intervals
 from hotbandd.core.backfill import missing_ranges
-from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Ints
 from hotbandd.errors import InputError, RefusedError, SourceUnreachableError
 from hotbandd.ports import CandleSource
 from hotbandd.services.context import Context
@@ -24,8 +23,9 @@ from hotbandd.services.context import Context
 log = structlog.get_logger()
 
 OVERLAP_MS = 5 * MINUTE_MS  # asked for again every time, so that a late or corrected candle is taken
-REPAIR_MS = 60 * MINUTE_MS  # asked for again for so long, while an answer held candles that had to be refused
-FORMING = "incomplete"  # a candle that is not closed yet: no fault
+REPAIR_MS = (
+    60 * MINUTE_MS
+)  # before the newest candle: a minute that is missing there is asked for again, it may have come late or spoilt
 RECENT_MS = 3 * DAY_MS  # fetched before the rest of the history, so that manifolds come at once
 FAR_MS = 2**53
 Range = tuple[int, int]
@@ -39,7 +39,6 @@ class _Backlog:
     staged: list[Candles] = field(default_factory=list)  # history fetched; enters the series at once, measured once
     unsaved: Candles = field(default_factory=columns.empty)
     offered: Candles = field(default_factory=columns.empty)  # stored already, and to be taken in
-    spoilt_ms: int | None = None  # from where on the last answer held candles that had to be refused
 
 
 class Intake:
@@ -57,7 +56,6 @@ class Intake:
         self._calendar = context.calendar
         self._hot_ms = hot_days * DAY_MS
         self._backlogs = {pair: _Backlog() for pair in context.market.pairs}
-        self._refused: Counter[str] = Counter()  # candles refused so far, by instrument
 
     @property
     def missing(self) -> int:
@@ -68,23 +66,41 @@ class Intake:
         """Read the stored history, and plan what of it has to be fetched; what this process holds already, the store gets back."""
         oldest = self._oldest(now)
         for pair, series in self._market.series.items():
+            if series.size:
+                await self._give_back(pair, oldest, now)
+                continue
             page = await self._store.candles(pair, self._market.granularity, oldest, now)
             self._count(pair, page.refused)
-            if series.size:
-                self._give_back(pair, page.candles, oldest)
-                continue
             series.add(page.candles)
             until = int(page.candles.t[-1]) if page.candles.size else self._recent(now)  # later ones come as recent
             openings = intervals.clipped(self._calendar.week_openings(oldest, until), oldest, until)
             backlog = self._backlogs[pair]
-            backlog.ranges, backlog.staged = missing_ranges(page.candles.t, openings), []
+            spoilt = await self._spoilt(pair, openings) if page.refused else []
+            backlog.ranges = sorted({*missing_ranges(page.candles.t, openings), *spoilt}, reverse=True)
+            backlog.staged = []
             log.info("intake.restored", instrument=pair, candles=page.candles.size, missing=len(backlog.ranges))
 
-    def _give_back(self, pair: str, stored: Candles, oldest: int) -> None:
-        """Note candles to be saved that a store lost which began anew, or was restored from an older copy."""
-        backlog = self._backlogs[pair]
+    async def _spoilt(self, pair: str, openings: Ints) -> list[Range]:
+        """Return the ranges of open hours whose stored candles are not all what they should be."""
+        ranges = missing_ranges(columns.empty().t, openings)
+        pages = [await self._store.candles(pair, self._market.granularity, *each) for each in ranges]
+        return [each for each, page in zip(ranges, pages, strict=True) if page.refused]
+
+    async def _give_back(self, pair: str, oldest: int, now: int) -> None:
+        """Note candles to be saved that a store lost which began anew, or was restored from an older copy.
+
+        Only days of which it has fewer than there are here are read.
+        """
+        backlog, parts = self._backlogs[pair], []
         held = reduce(columns.merge, backlog.staged, self._market.series[pair].candles)
-        lost = held.take((held.t >= oldest) & ~np.isin(held.t, stored.t))
+        for day in range(oldest, now, DAY_MS):
+            place = pair, self._market.granularity, day, day + DAY_MS
+            part = held.between(day, day + DAY_MS)
+            if part.size and await self._store.candle_count(*place) < part.size:
+                page = await self._store.candles(*place)
+                self._count(pair, page.refused)
+                parts.append(part.take(~np.isin(part.t, page.candles.t)))
+        lost = columns.concatenate(parts)
         if lost.size:
             log.warning("intake.given_back", instrument=pair, candles=lost.size)
             backlog.unsaved = columns.merge(lost, backlog.unsaved)
@@ -122,13 +138,8 @@ class Intake:
             raise SourceUnreachableError(str(faults[0])) from faults[0]
 
     async def _newest(self, pair: str, now: int) -> None:
-        """Fetch what closed since the newest candle, and what the last answer spoilt."""
-        backlog, since = self._backlogs[pair], self._since(pair, now)
-        if backlog.spoilt_ms is not None:
-            since = min(since, max(backlog.spoilt_ms, now - REPAIR_MS))
-        before = self._refused[pair]
-        await self._fetch(pair, (since, now), now)
-        backlog.spoilt_ms = since if self._refused[pair] > before else None
+        """Fetch what closed since the newest candle, and what is missing shortly before it."""
+        await self._fetch(pair, (self._since(pair, now), now), now)
 
     async def history(self, now: int) -> bool:
         """Fetch the next range of each instrument's history; return whether all of it is there."""
@@ -194,16 +205,18 @@ class Intake:
         return max(self._oldest(now), (now - RECENT_MS) // MINUTE_MS * MINUTE_MS)
 
     def _since(self, pair: str, now: int) -> int:
-        """Return where to fetch from: the newest candle less an overlap, or the start of the recent days."""
-        newest = self._market.series[pair].newest
-        return (
-            max(self._recent(now), newest - OVERLAP_MS) if newest < 0 else max(self._oldest(now), newest - OVERLAP_MS)
-        )
+        """Return where to fetch from: the newest candle less an overlap, a missing minute before that, or the start of the recent days."""
+        series = self._market.series[pair]
+        if not series.size:
+            return self._recent(now)
+        overlap, first = series.newest - OVERLAP_MS, series.newest - REPAIR_MS
+        there = series.candles.t[np.searchsorted(series.candles.t, first) :]
+        missing = np.setdiff1d(np.arange(first, overlap, MINUTE_MS), there, assume_unique=True)
+        return max(self._oldest(now), int(missing[0]) if missing.size else overlap)
 
     def _count(self, pair: str, refused: Mapping[str, int]) -> None:
         for reason, count in refused.items():
             self._telemetry.candles(pair, reason, count)
-            self._refused[pair] += count * (reason != FORMING)
 
     def _warn(self, pair: str, error: Exception) -> None:
         self._telemetry.loop_failed("hydrator", type(error).__name__)

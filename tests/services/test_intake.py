@@ -344,3 +344,34 @@ async def test_a_candle_that_had_to_be_refused_is_asked_for_until_it_is_had_or_a
         await stage.step(4)
     asked = [start for pair, start, _ in stage.source.asked if pair == EUR]
     assert asked[-1] >= stage.clock.now() - 10 * MINUTE_MS
+
+
+async def test_a_minute_that_comes_late_is_taken_within_the_hour_even_by_a_daemon_that_began_since():
+    stage = await Stage(candle_hot_days=4).start()
+    await stage.step()
+    whole = stage.source.held[EUR]
+    at = int(np.searchsorted(whole.t, NOW // MINUTE_MS * MINUTE_MS + 3 * MINUTE_MS))
+    stage.source.held[EUR] = whole.take(np.delete(np.arange(whole.size), slice(at, at + 5)))
+    await stage.step(20)
+    await stage.step(20)
+    await stage.start()
+    await stage.step(5)
+    assert not np.isin(whole.t[at : at + 5], (await stage.stored()).t).any()
+    stage.source.held[EUR] = whole
+    await stage.step(5)
+    assert same(await stage.stored(), stage.held(days=4))
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held(days=4))
+
+
+async def test_a_stored_candle_that_was_spoilt_is_fetched_anew_at_the_next_start():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    spoilt = stage.held(days=7).t[[500, 501, 4000]].tolist()
+    await stage.store.inner._backend.put("md:candles:EUR_USD:M1", [(b"spoilt", t) for t in spoilt])
+    stage.source.asked.clear()
+    await stage.start()
+    await stage.step()
+    assert same(await stage.stored(), stage.held(days=7))
+    fetched = [(start, end) for pair, start, end in stage.source.asked if pair == EUR]
+    assert all(any(start <= t < end for start, end in fetched) for t in spoilt)
+    assert len(fetched) < 4  # the rest of the history is left alone
