@@ -25,6 +25,7 @@ from tests.valkey import eventually
 PAIRS = ("EUR_USD", "AUD_USD")
 DAYS = 5
 SPEED = 240.0
+PATIENCE_SEC = 120.0
 TRANSIENT = (
     Fault.THROTTLED,
     Fault.UNAVAILABLE,
@@ -107,7 +108,7 @@ async def play(
     async with fake_oanda(await market(), clock.now) as oanda:
         oanda.misbehave(*before)
         source = OandaSource(token, "practice", base_url=oanda.url, limits=limits)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE_SEC):
             await daemon.run(daemon.Plan(settings, clock, source=source, ready=ready))
 
 
