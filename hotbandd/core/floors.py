@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hotbandd.core.documents import EvaluationPoint, Floors
@@ -29,6 +29,9 @@ class History:
         self._ordered: tuple[list[float], list[float], list[float]] = ([], [], [])
         for point in points:
             self.add(point)
+
+    def __iter__(self) -> Iterator[EvaluationPoint]:
+        return iter(self._points)
 
     def __len__(self) -> int:
         return len(self._points)

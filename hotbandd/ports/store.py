@@ -91,6 +91,10 @@ class Store(Protocol):
         """
         ...
 
+    async def candle_count(self, instrument: str, granularity: str, start_ms: int, end_ms: int) -> int:
+        """Return how many candles are stored that open in [start, end), whatever they hold: much cheaper than to read them."""
+        ...
+
     async def publish_manifold(self, lease: Lease, update: ManifoldUpdate) -> Outcome:
         """Publish a manifold: key, history, signals and message; only over an older one."""
         ...
@@ -126,6 +130,12 @@ class Store(Protocol):
         self, instrument: str, param_key: str, start_ms: int, end_ms: int
     ) -> list[EvaluationPoint]:
         """Return the kept evaluations with start <= ts < end, ascending; corrupt members are left out."""
+        ...
+
+    async def put_evaluation_points(
+        self, lease: Lease, instrument: str, param_key: str, points: Sequence[EvaluationPoint]
+    ) -> Outcome:
+        """Write kept evaluations, idempotently."""
         ...
 
     async def summary(self, instrument: str) -> RollingSummary | None:

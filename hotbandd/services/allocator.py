@@ -144,7 +144,8 @@ class Allocator:
             epoch=lease.epoch,
             seq=slot,
         )
-        self._leadership.accept(await self._store.publish_allocation(lease, weights, status), "the weights")
+        outcome = await self._store.publish_allocation(lease, weights, status)
+        self._leadership.accept(outcome, "the weights", lease)
         self._latest.allocation = status
         in_force = decision.weights if decision.weights is not None else _of(situation.previous)
         self._telemetry.allocated(in_force, status)

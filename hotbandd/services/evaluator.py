@@ -79,17 +79,20 @@ class Evaluator:
         self._telemetry = context.telemetry
         self._calendar = context.calendar
         self._epoch = -1
+        self._published = 0
         self._slot = 0
         self._stepped = anyio.Event()
         self._states: dict[str, GateState] = {}
         self._verdicts: dict[str, Verdict] = {}
         self._points: dict[tuple[str, str], History] = {}
+        self._recalled: set[tuple[str, str]] = set()
         self._summaries: dict[str, RollingSummary] = {}
         self.deadline_sec = max(60.0, rules.interval_sec / context.clock.speed)
 
     def first_after(self, now_ms: int) -> int:
-        """Return the moment after which the first step is due: the latest past slot's."""
-        return schedule.before_latest(now_ms, self.rules.interval_sec, self.rules.lag_sec)
+        """Return the moment after which the first step is due: the latest past slot's, unless that or a later one was published here."""
+        published = schedule.due_at(self._published, self.rules.lag_sec)
+        return max(published, schedule.before_latest(now_ms, self.rules.interval_sec, self.rules.lag_sec))
 
     def next_due(self, now_ms: int) -> Due:
         """Return the next slot or session boundary, whichever comes first; both run after the decision lag."""
@@ -130,7 +133,7 @@ class Evaluator:
                 log.warning("evaluator.corrupt", instrument=pair, error=str(error))
                 self._states[pair] = GateState()
         self._verdicts.clear()
-        self._points.clear()
+        self._recalled.clear()
         self._summaries.clear()
 
     # ---- one slot
@@ -138,7 +141,7 @@ class Evaluator:
     async def _evaluate(self, lease: Lease, slot: int) -> None:
         await self._in_force.renew(self.rules)
         for pair in self._market.pairs:
-            await self._recall(pair, slot)
+            await self._recall(lease, pair, slot)
         found: dict[str, Evaluated] = {}
 
         async def one(pair: str) -> None:
@@ -205,13 +208,27 @@ class Evaluator:
         point = EvaluationPoint(ts=slot, trades=span.trades, calmar=span.calmar, pnl_total=span.pnl_total)
         return Evaluated(stepped, verdict, summary if figures.integrity else None, point if counts else None)
 
-    async def _recall(self, pair: str, slot: int) -> None:
-        """Read the kept evaluations of the 30 days before a slot once; they are carried on from then."""
-        key = self._in_force.key(pair)
-        if (pair, key) not in self._points:
-            for other in [known for known in self._points if known[0] == pair]:
-                del self._points[other]
-            self._points[pair, key] = History(await self._store.evaluation_points(pair, key, slot - HISTORY_MS, slot))
+    async def _recall(self, lease: Lease, pair: str, slot: int) -> None:
+        """Read the kept evaluations of the 30 days before a slot once; they are carried on from then.
+
+        Under a new lease what is known of them here is given back to a store that lost it.
+        """
+        place = pair, self._in_force.key(pair)
+        if place in self._recalled:
+            return
+        for other in [known for known in self._points if known[0] == pair and known != place]:
+            del self._points[other]
+            self._recalled.discard(other)
+        stored = {point.ts: point for point in await self._store.evaluation_points(*place, slot - HISTORY_MS, slot)}
+        known = {point.ts: point for point in self._points.get(place, History()).between(slot - HISTORY_MS, slot)}
+        lost = [point for ts, point in known.items() if ts not in stored]
+        if lost:
+            log.warning("evaluator.given_back", instrument=pair, evaluations=len(lost))
+            outcome = await self._store.put_evaluation_points(lease, *place, lost)
+            self._leadership.accept(outcome, f"the evaluations of {pair}", lease)
+        whole = known | stored
+        self._points[place] = History(whole[ts] for ts in sorted(whole))
+        self._recalled.add(place)
 
     # ---- publication
 
@@ -244,8 +261,9 @@ class Evaluator:
         points = {(pair, states[pair].param_key): one.point for pair, one in found.items() if one.point is not None}
         changed = {pair: states[pair] for pair in found}
         outcome = await self._store.publish_evaluation(lease, Evaluation(blob, changed, summaries, points))
-        self._leadership.accept(outcome, "the gates")
+        self._leadership.accept(outcome, "the gates", lease)
         self._latest.gates = blob
+        self._published = moment
         self._commit(moment, found, points)
         self._telemetry.evaluated(blob, states, summaries)
         self._telemetry.span_integrity(ok=not any(Reason.SPAN_INTEGRITY in one.reasons for one in verdicts.values()))

@@ -24,6 +24,7 @@ log = structlog.get_logger()
 HERE_CANDLES = (
     100  # up to so many candles are measured here, within a millisecond: as long as a worker's answer takes alone
 )
+SETTLE_SEC = 30.0
 LONG_CANDLES = 20_000  # a series with more candles to measure than this is a task of its own
 
 
@@ -59,6 +60,8 @@ class Hydrator:
         self._leadership = context.leadership
         self._telemetry = context.telemetry
         self._epoch = -1
+        self._settled_epoch = -1
+        self._settled = anyio.Event()
         self._published: dict[str, int] = {}
         self.deadline_sec = max(60.0, 3 * rules.interval_sec / context.clock.speed) + len(context.market.pairs)
 
@@ -77,9 +80,7 @@ class Hydrator:
         """Take in what closed since the last step, and publish; then go on with the history while there is time."""
         lease = await self._leadership.held()
         if lease.epoch != self._epoch:
-            await self._intake.restore(self._clock.now())
-            self._published.clear()
-            self._epoch = lease.epoch
+            await self._restore(lease)
         try:
             await self._intake.recent(self._clock.now())
         except SourceUnreachableError:
@@ -90,6 +91,38 @@ class Hydrator:
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
         self._intake.forget(self._clock.now())
+
+    async def settled(self) -> None:
+        """Wait until the store has back, under the present lease, what it may have lost of the last day, within a bound."""
+        with anyio.move_on_after(SETTLE_SEC):
+            while (await self._leadership.held()).epoch != self._settled_epoch:
+                await self._settled.wait()
+
+    async def _restore(self, lease: Lease) -> None:
+        """Begin with what the store holds. Give back what it lost of what is known here: the history first, for decisions read it."""
+        for pair, series in self._market.series.items():
+            if pair in self._published:
+                await self._give_back(lease, pair, series)
+        self._published.clear()
+        self._settled_epoch = lease.epoch
+        self._settled.set()
+        self._settled = anyio.Event()
+        await self._intake.restore(self._clock.now())
+        self._epoch = lease.epoch
+
+    async def _give_back(self, lease: Lease, pair: str, series: Series) -> None:
+        """Write the points of the last day that the store lost."""
+        rules, day = self.rules, series.newest - DAY_MS
+        start = int(series.candles.t.searchsorted(day, side="right"))
+        rows = manifold_documents.rows_of(series, start, rules.family, rules.form, textured=rules.for_readers)
+        points = manifold_documents.points(rows)
+        stored = await self._store.manifold_history(pair, day, series.newest + MINUTE_MS)
+        kept = {point.ts for point in stored}
+        lost = [point for point in points if point.ts not in kept]
+        if lost:
+            log.warning("hydrator.given_back", instrument=pair, points=len(lost))
+            outcome = await self._store.put_manifold_history(lease, pair, lost)
+            self._leadership.accept(outcome, f"the history of {pair}", lease)
 
     async def _make_do(self) -> None:
         """While the source is away, let decisions go on with the stored history, where that is whole."""
@@ -159,7 +192,7 @@ class Hydrator:
             await self._store.put_manifold_history(lease, pair, points)
             points = points[-1:]
         outcome = await self._store.publish_manifold(lease, ManifoldUpdate(document, points, signals))
-        self._leadership.accept(outcome, f"the manifold of {pair}")
+        self._leadership.accept(outcome, f"the manifold of {pair}", lease)
         self._published[pair] = series.newest
         self._telemetry.manifold(document)
 
@@ -169,7 +202,7 @@ class Hydrator:
         start = self._unpublished(pair, series)
         rows = manifold_documents.rows_of(series, start, rules.family, rules.form, textured=False)
         outcome = await self._store.put_manifold_history(lease, pair, manifold_documents.points(rows))
-        self._leadership.accept(outcome, f"the history of {pair}")
+        self._leadership.accept(outcome, f"the history of {pair}", lease)
         self._published[pair] = series.newest
 
     def _unpublished(self, pair: str, series: Series) -> int:

@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 ASK_SEC = 0.5  # between two looks at the lease of another one, and at a store that is away
 WATCH_SEC = 1.0  # between two looks at a store that answers, at most: what it lost is to be back within 2 s
+LATE_SEC = 2.0  # a store that does not answer within this is away
 BEAT_SEC = 15.0  # one beat at most: three calls of a store that answers late
 
 
@@ -82,10 +83,11 @@ class Leadership:
             self._gained = anyio.Event()
             self._lost.set()
 
-    def accept(self, outcome: Outcome, what: str) -> None:
-        """Take note of what became of a publication; raise FencedError where another one leads."""
+    def accept(self, outcome: Outcome, what: str, lease: Lease) -> None:
+        """Take note of what became of a publication under a lease; raise FencedError where that is good no more."""
         if outcome is Outcome.FENCED:
-            self.lose()
+            if self.lease == lease:  # else it was lost before, and there may be a new one
+                self.lose()
             raise FencedError(
                 f"Another daemon leads, or Valkey lost what there was, so {what} was not published; this one stands by."
             )
@@ -134,9 +136,9 @@ class Leader:
         try:
             await self._hold(int(self._ttl_sec * 1000), back=back)
             leader = self._leadership.lease or await self._store.leader()
-        except UnreachableError as error:
+        except (UnreachableError, TimeoutError) as error:
             if self._health.store_up is not False:
-                log.warning("store.down", error=str(error))
+                log.warning("store.down", error=str(error) or f"no answer within {LATE_SEC:g} s")
             self._note(up=False)
         except CorruptPayloadError as error:  # whoever wrote it may lead
             log.warning("leader.corrupt", error=str(error))
@@ -153,11 +155,15 @@ class Leader:
     async def _hold(self, ttl_ms: int, *, back: bool) -> None:
         """Renew the lease or take it; give the store back what it lost, and repeat what it has once it is ``back``."""
         lease = self._leadership.lease
-        if lease is not None and not await self._store.renew_lease(lease, ttl_ms):
-            log.warning("leader.lost", epoch=lease.epoch)
-            self._leadership.lose()
+        if lease is not None:
+            with anyio.fail_after(LATE_SEC):
+                renewed = await self._store.renew_lease(lease, ttl_ms)
+            if not renewed:
+                log.warning("leader.lost", epoch=lease.epoch)
+                self._leadership.lose()
         if self._leadership.lease is None:
-            taken = await self._store.acquire_lease(self._holder, ttl_ms, above=self._highest)
+            with anyio.fail_after(LATE_SEC):
+                taken = await self._store.acquire_lease(self._holder, ttl_ms, above=self._highest)
             if taken is not None:
                 self._highest = taken.epoch
                 await self._give_back(taken, repeat=back)

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 PIECE = 65_536
@@ -38,7 +38,6 @@ class _Line:
     server: asyncio.StreamWriter
     left: int | None = None
     deaf: bool = False
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 class Proxy:
@@ -49,6 +48,8 @@ class Proxy:
         self.url = ""
         self._target = target
         self._lines: set[_Line] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def open(self) -> int:
@@ -60,8 +61,19 @@ class Proxy:
         for line in tuple(self._lines):
             self._close(line, reset=reset)
 
+    async def end(self) -> None:
+        """Close every connection, and wait until all is gone."""
+        self.drop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         try:
             server_reader, server_writer = await asyncio.open_unix_connection(str(self._target))
         except OSError:
@@ -69,8 +81,13 @@ class Proxy:
             return
         line = _Line(writer, server_writer, self.weather.cut_after())
         self._lines.add(line)
-        line.tasks = [asyncio.create_task(self._up(line, reader)), asyncio.create_task(self._down(line, server_reader))]
-        await asyncio.gather(*line.tasks, return_exceptions=True)
+        ways = [asyncio.create_task(self._up(line, reader)), asyncio.create_task(self._down(line, server_reader))]
+        self._tasks.update(ways)
+        await asyncio.wait(ways)
+        self._tasks.difference_update(ways)
+        for end in (server_writer, writer):
+            with suppress(OSError):
+                await end.wait_closed()
 
     async def _up(self, line: _Line, reader: asyncio.StreamReader) -> None:
         with suppress(OSError):
@@ -125,5 +142,4 @@ async def proxy(target: Path, at: Path | None = None) -> AsyncIterator[Proxy]:
         yield made
     finally:
         server.close()
-        made.drop()
-        await asyncio.sleep(0)
+        await made.end()

@@ -53,7 +53,7 @@ async def publish(store: DocumentStore, leadership: Leadership, one: Publish) ->
     for seq in itertools.count(1):
         lease = await leadership.held()
         try:
-            leadership.accept(await one(store, lease, seq), "a sample")
+            leadership.accept(await one(store, lease, seq), "a sample", lease)
         except FencedError:
             tell("fenced")
         except UnreachableError:

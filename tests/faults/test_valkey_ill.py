@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -154,13 +155,13 @@ async def test_the_daemon_outlives_valkey_and_publishes_again(name: str, runs: R
         before = [await one.steady()]
 
         async def last() -> None:
+            began = time.monotonic()
             if noticed:
                 await one.red()
                 longest.append(time.monotonic() - began)
             else:
                 await anyio.sleep(random.uniform(0.02, 1.0))
 
-        began = time.monotonic()
         await ILLNESSES[name](one, random, last)
         healed = time.monotonic()
         took = await one.recovered(before[0], healed)
@@ -171,10 +172,10 @@ async def test_the_daemon_outlives_valkey_and_publishes_again(name: str, runs: R
 
     count = f", {len(stands)} at once" if len(stands) > 1 else ""
     for seed, random in runs.of(f"Valkey {name}{count}", PROMISE, short=1, full=100 // TOGETHER):
+        noticed = name not in GENTLE and seed % 2 == 0
         async with anyio.create_task_group() as group:
             for one in stands:
-                noticed = name not in GENTLE and seed % 2 == 0
-                group.start_soon(lambda o=one, r=Random(random.random()), n=noticed: run(o, r, noticed=n))
+                group.start_soon(partial(run, one, Random(random.random()), noticed=noticed))
     if longest:
         runs.note(f"unready within {max(longest):.1f} s")
     for one in stands:

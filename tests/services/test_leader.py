@@ -102,7 +102,7 @@ async def test_a_publication_that_was_fenced_has_the_lease_asked_for_at_once(sto
         first = one.leadership.lease
         await store.release_lease(first)  # as by a server that began anew
         with pytest.raises(FencedError):
-            one.leadership.accept(Outcome.FENCED, "the gates")
+            one.leadership.accept(Outcome.FENCED, "the gates", first)
         await eventually(holds(lambda: one.leads), 2)
         assert one.leadership.lease.epoch > first.epoch
 
@@ -189,7 +189,7 @@ async def test_who_waits_for_the_lease_is_woken_however_often_its_loss_was_told(
 def test_what_was_published_once_or_twice_leaves_the_lead(outcome):
     leadership = Leadership()
     leadership.gain(Lease("one", 1))
-    leadership.accept(outcome, "the gates")
+    leadership.accept(outcome, "the gates", Lease("one", 1))
     assert leadership.lease == Lease("one", 1)
 
 
@@ -197,5 +197,13 @@ def test_a_fenced_publication_ends_the_lead():
     leadership = Leadership()
     leadership.gain(Lease("one", 1))
     with pytest.raises(FencedError, match="the gates was not published"):
-        leadership.accept(Outcome.FENCED, "the gates")
+        leadership.accept(Outcome.FENCED, "the gates", Lease("one", 1))
     assert leadership.lease is None
+
+
+def test_a_fenced_publication_of_an_earlier_lease_leaves_the_present_one():
+    leadership = Leadership()
+    leadership.gain(Lease("one", 2))
+    with pytest.raises(FencedError):
+        leadership.accept(Outcome.FENCED, "the gates", Lease("one", 1))
+    assert leadership.lease == Lease("one", 2)

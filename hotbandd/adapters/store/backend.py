@@ -122,6 +122,10 @@ class Backend(Protocol):
         """Return the first members whose score lies in [first, last], ascending."""
         ...
 
+    async def count(self, key: str, first: int, last: int) -> int:
+        """Return how many members have a score in [first, last]."""
+        ...
+
     async def newest(self, key: str, limit: int) -> list[Scored]:
         """Return the members of the highest scores, descending."""
         ...

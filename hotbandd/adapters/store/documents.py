@@ -95,6 +95,10 @@ class DocumentStore:
         candles, refused = check(concatenate(parts))
         return Page(candles, {**refused, "corrupt": corrupt} if corrupt else refused)
 
+    async def candle_count(self, instrument: str, granularity: str, start_ms: int, end_ms: int) -> int:
+        """Return how many candles are stored that open in [start, end), whatever they hold."""
+        return await self._backend.count(keys.candles(instrument, granularity), start_ms, end_ms - 1)
+
     async def _pages(self, key: str, members: Members[T], first: int, last: int) -> AsyncIterator[tuple[list[T], int]]:
         """Iterate over the rows with a score in [first, last] in chunks, each with the number of its corrupt members."""
         while first <= last:
@@ -162,6 +166,12 @@ class DocumentStore:
     ) -> list[EvaluationPoint]:
         """Return the kept evaluations with start <= ts < end, ascending; corrupt members are left out."""
         return await self._rows(keys.evaluations(instrument, param_key), _EVALUATIONS, start_ms, end_ms - 1)
+
+    async def put_evaluation_points(
+        self, lease: Lease, instrument: str, param_key: str, points: Sequence[EvaluationPoint]
+    ) -> Outcome:
+        """Write kept evaluations, idempotently."""
+        return await self._publish_parts(lease, publications.evaluations(instrument, param_key, points))
 
     async def summary(self, instrument: str) -> RollingSummary | None:
         """Return the last evaluation of an instrument."""

@@ -71,6 +71,11 @@ class SortedSet:
         start, stop = bisect_left(scores, first), bisect_right(scores, last)
         return [(self._members[score], score) for score in scores[start : min(stop, start + limit)]]
 
+    def count(self, first: int, last: int) -> int:
+        """Return how many members have a score in [first, last]."""
+        scores = self._ascending()
+        return bisect_right(scores, last) - bisect_left(scores, first)
+
     def newest(self, limit: int) -> list[Scored]:
         """Return the members of the highest scores, descending."""
         return [(self._members[score], score) for score in reversed(self._ascending()[-limit:])]
@@ -127,6 +132,10 @@ class MemoryBackend:
     async def range(self, key: str, first: int, last: int, limit: int) -> list[Scored]:
         """Return the first members whose score lies in [first, last], ascending."""
         return self._set_at(key).range(first, last, limit)
+
+    async def count(self, key: str, first: int, last: int) -> int:
+        """Return how many members have a score in [first, last]."""
+        return self._set_at(key).count(first, last)
 
     async def newest(self, key: str, limit: int) -> list[Scored]:
         """Return the members of the highest scores, descending."""

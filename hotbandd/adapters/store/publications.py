@@ -19,7 +19,16 @@ from hotbandd.adapters.store.backend import (
     Trim,
 )
 from hotbandd.adapters.store.keys import Expiries
-from hotbandd.core.documents import AllocatorStatus, Cooldown, GateState, ManifoldPoint, Signal, Weights, encode
+from hotbandd.core.documents import (
+    AllocatorStatus,
+    Cooldown,
+    EvaluationPoint,
+    GateState,
+    ManifoldPoint,
+    Signal,
+    Weights,
+    encode,
+)
 from hotbandd.ports import Evaluation, Lease, ManifoldUpdate
 
 _NS_PER_MS = 1_000_000
@@ -77,11 +86,16 @@ def evaluation(lease: Lease, slot: Evaluation, expiries: Expiries) -> Publicatio
     for instrument, summary in slot.summaries.items():
         commands.append(SetValue(keys.summary(instrument), encode(summary), expiries.summary))
     for (instrument, param_key), point in slot.points.items():
-        key = keys.evaluations(instrument, param_key)
-        commands.append(PutMember(key, encode(point), point.ts))
-        commands.append(Trim(key, point.ts - keys.EVALUATIONS_MS))
+        commands += evaluations(instrument, param_key, [point])
+        commands.append(Trim(keys.evaluations(instrument, param_key), point.ts - keys.EVALUATIONS_MS))
     commands.append(Send(keys.GATES_CHANNEL, raw))
     return Publication(lease, commands, Fence(keys.GATES_FENCE, blob.epoch, blob.seq), good_ms=expiries.gates)
+
+
+def evaluations(instrument: str, param_key: str, points: Sequence[EvaluationPoint]) -> Iterator[Command]:
+    """Write kept evaluations."""
+    key = keys.evaluations(instrument, param_key)
+    return (PutMember(key, encode(point), point.ts) for point in points)
 
 
 def _cooldown(instrument: str, state: GateState, ts: int, expiries: Expiries) -> Command:

@@ -127,6 +127,11 @@ class ValkeyBackend:
         members: list[Scored] = await self.ask(key, call)
         return members
 
+    async def count(self, key: str, first: int, last: int) -> int:
+        """Return how many members have a score in [first, last]."""
+        count: int = await self.ask(key, self.client.zcount(key, first, last))
+        return count
+
     async def newest(self, key: str, limit: int) -> list[Scored]:
         """Return the members of the highest scores, descending."""
         members: list[Scored] = await self.ask(key, self.client.zrevrange(key, 0, limit - 1, withscores=True))
