@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Ages
 
 PART = 500  # signals written in one step
+DAY_BYTES = 50_000_000  # unpacked document of a day, some ten times what it takes
+_LATEST_MS = 2**53
 
 
 class ValkeySignals:
@@ -40,8 +43,14 @@ class ValkeySignals:
 
     async def newest_signal(self, instrument: str) -> int | None:
         """Return the stamp of the newest listed signal, ms."""
-        newest = await self._backend.newest(keys.signal_index(instrument), 1)
-        return int(newest[0][1]) if newest else None
+        key = keys.signal_index(instrument)
+        newest = await self._backend.newest(key, 1)
+        if not newest:
+            return None
+        score = newest[0][1]
+        if not 0 <= score < _LATEST_MS:
+            raise CorruptPayloadError(key, "its highest score is no moment")
+        return int(score)
 
     async def put_day(self, instrument: str, day: str, packed: bytes) -> None:
         """Keep the manifold document of a day, ``YYYY-MM-DD``, gzip JSON."""
@@ -51,10 +60,16 @@ class ValkeySignals:
         """Return the manifold document of a day."""
         key = keys.manifold_day(instrument, day)
         packed = await self._backend.get(key)
+        if packed is None:
+            return None
         try:
-            return None if packed is None else gzip.decompress(packed)
+            with gzip.open(io.BytesIO(packed)) as file:
+                document = file.read(DAY_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise CorruptPayloadError(key, "it is not gzip") from error
+        if len(document) > DAY_BYTES:
+            raise CorruptPayloadError(key, f"it unpacks to more than {DAY_BYTES} bytes")
+        return document
 
     async def hydrate(self, document: Manifold) -> bool:
         """Write a newest manifold and send it, unless one as late is there; return whether it was written."""
