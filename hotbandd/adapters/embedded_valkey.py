@@ -13,9 +13,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 import structlog
@@ -47,11 +48,11 @@ if os.getppid() == int(sys.argv[1]):
 
 
 @asynccontextmanager
-async def embedded(home: Path) -> AsyncIterator[str]:
+async def embedded(home: Path, on_failure: Callable[[], None] = lambda: None) -> AsyncIterator[str]:
     """Start the server of a home, or join the one that another process runs there; yield its URL.
 
-    An own server is started again when it dies, and stopped at the end. Enter from the main thread: the kernel ends
-    the server with the thread that started it. Raises StoreUnreachableError.
+    An own server is started again when it dies, and stopped at the end; ``on_failure`` is called for each such start that fails. Enter
+    from the main thread: the kernel ends the server with the thread that started it. Raises StoreUnreachableError.
     """
     folder = Folder(home)
     try:
@@ -61,7 +62,7 @@ async def embedded(home: Path) -> AsyncIterator[str]:
             return
         server = Server(folder, await to_thread.run_sync(_binary))
         await server.start()
-        keeper = asyncio.create_task(server.keep())
+        keeper = asyncio.create_task(server.keep(on_failure))
         try:
             yield _url(folder.socket)
         finally:
@@ -181,6 +182,14 @@ class Folder:
             return Path(self._record.read_text())
         return None
 
+    @contextmanager
+    def words(self) -> Iterator[BinaryIO]:
+        """Open the file that takes what the server says. Raises StoreUnreachableError."""
+        with self._faults():
+            opened = self.log.open("ab")
+        with opened:
+            yield opened
+
     def last_words(self) -> str:
         """Return the last line that the server wrote."""
         lines = self.log.read_text(errors="replace").split("\n")
@@ -197,7 +206,7 @@ class Server:
 
     async def start(self) -> None:
         """Start the process and wait until it answers. Raises StoreUnreachableError."""
-        with self._folder.log.open("ab") as words:
+        with self._folder.words() as words:
             self._process = await anyio.open_process(
                 [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), self._binary, *self._options()],
                 stdin=subprocess.DEVNULL,
@@ -235,7 +244,7 @@ class Server:
             f"The embedded server did not start ({why}); see {self._folder.log}, or set VALKEY_URL."
         )
 
-    async def keep(self) -> None:
+    async def keep(self, on_failure: Callable[[], None]) -> None:
         """Start the process again whenever it dies, for ever."""
         while True:
             if self._process is not None:
@@ -246,6 +255,7 @@ class Server:
                 await self.start()
             except StoreUnreachableError as error:
                 log.error("valkey.restart_failed", error=str(error))
+                on_failure()
             else:
                 log.info("valkey.restarted")
 

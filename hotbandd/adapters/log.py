@@ -23,7 +23,20 @@ Redact = Callable[[str], str]
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Our handler among the root logger's."""
+    """Our handler among the root logger's. A line that it cannot write is lost, and reported as such."""
+
+    failed: Callable[[], None] = staticmethod(lambda: None)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  its name in the standard library
+        del record
+        self.failed()
+
+
+def on_failure(call: Callable[[], None]) -> None:
+    """Have each line that cannot be written reported."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.failed = call
 
 
 def configure(

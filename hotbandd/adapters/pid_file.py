@@ -19,23 +19,30 @@ def _path(home: Path) -> Path:
 def pid_file(home: Path) -> Iterator[None]:
     """Hold the process number in a locked file while the daemon runs. Raises UsageError where one runs already, or nothing can be written."""
     path = _path(home)
-    try:
+    with _writable(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written ({error.strerror}); set HOTBAND_HOME to a folder of yours."
-        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"A daemon runs in {home.absolute()} already; stop it, or set HOTBAND_HOME.") from None
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        with _writable(path):
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror}); make room, or set HOTBAND_HOME to a folder of yours."
+        ) from error
 
 
 def running_pid(home: Path) -> int | None:

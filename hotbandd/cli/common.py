@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,7 +42,8 @@ def loaded(env_file: Path | None, *, source_needed: bool = False, level: str | N
 def warn(loaded: Loaded) -> None:
     """Say what should be known about the settings."""
     for warning in loaded.warnings:
-        typer.echo(f"hotbandd: {warning}", err=True)
+        with suppress(OSError):  # nobody can be told where the disk is full; that is no reason not to go on
+            typer.echo(f"hotbandd: {warning}", err=True)
 
 
 def run(main: Callable[[], Awaitable[T]]) -> T:
