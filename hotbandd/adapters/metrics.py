@@ -106,6 +106,15 @@ class PrometheusTelemetry:
         self._epoch = self._gauge("leader_epoch", "Epoch of the daemon that leads, NaN where none is known to.")
         self._store_up = self._gauge("valkey_up", "Whether Valkey answers.")
         self._lag = self._gauge("event_loop_lag_seconds", "Lag of the event loop, the worst within 15 s.")
+        self._behind = self._gauge(
+            "clock_behind_seconds",
+            "By how much the wall clock is ahead of the daemon's, which meets it again without a jump.",
+        )
+        self._files = self._counter(
+            "file_failures", "What failed for a file: a line of the log, a new start of the embedded Valkey.", "what"
+        )
+        for what in ("log", "valkey"):  # the first failure is a rise, too
+            self._files.labels(what)
         self._restarts = self._counter("worker_restarts", "Restarts of the process pool.")
         build = self._gauge("build_info", "Version of hotband and of Python; always 1.", "version", "python")
         build.labels(version("hotband"), platform.python_version()).set(1)
@@ -253,6 +262,14 @@ class PrometheusTelemetry:
     def event_loop_lag(self, seconds: float) -> None:
         """Report the lag of the event loop."""
         self._lag.set(seconds)
+
+    def clock_behind(self, seconds: float) -> None:
+        """Report by how much the wall clock is ahead of the daemon's."""
+        self._behind.set(seconds)
+
+    def file_failed(self, what: Literal["log", "valkey"]) -> None:
+        """Count what could not be written."""
+        self._files.labels(what).inc()
 
     def worker_restarted(self) -> None:
         """Count a restart of the pool."""

@@ -42,6 +42,7 @@ def reported(instruments: int) -> PrometheusTelemetry:
     to.leader(leading=True, epoch=1)
     to.store_up(up=True)
     to.event_loop_lag(0.001)
+    to.clock_behind(0.0)
     to.worker_restarted()
     to.source_request("ok")
     return to

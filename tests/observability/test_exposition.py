@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import subprocess
+import sys
 import time
 
 import pytest
@@ -34,7 +35,8 @@ def test_every_sample_is_of_a_described_metric_with_its_labels() -> None:
         for sample in family.samples:
             assert sample.labels.keys() - {"le"} == set(described[name].labels)
         seen.add(name)
-    assert seen == described.keys()
+    if sys.platform == "linux":  # elsewhere there is no /proc to read the process's own from
+        assert seen == described.keys()
 
 
 @pytest.mark.parametrize("value", [0, 1, True, 0.1, 1e-7, -2.5, 1718800000.123, 1e22, math.inf, -math.inf, math.nan])
