@@ -18,33 +18,16 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from hotbandd.adapters.http import connections, requests, serve
-from tests.fuzz.clients import Client, closed, many_descriptors, opened
-from tests.processes import Daemon, running
+from tests.fuzz.clients import Client, closed, opened
+from tests.fuzz.conftest import TOKEN
+from tests.processes import Daemon
 
-TOKEN = "a-token-that-is-long-enough"
 HEAD = b"POST /api/kill-switch HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n" % TOKEN.encode()
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 LAG_SEC = 2.0
-SETTINGS = {
-    "HOTBAND_PAIRS": "EUR_USD",
-    "HOTBAND_SOURCE": "simulated",
-    "CANDLE_HOT_DAYS": "4",
-    "HOTBAND_HTTP_TOKEN": TOKEN,
-}
 BEYOND = (
     connections.CONNECTIONS + 16
 )  # descriptors beyond those at rest: its connections, and what else it opens for a moment
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    many_descriptors()
-    with running(tmp_path_factory.mktemp("home"), **SETTINGS) as started:
-        started.ready()
-        yield started
-        assert "Traceback" not in started.stderr
-    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.fixture
