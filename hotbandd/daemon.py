@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -22,6 +23,7 @@ from hotbandd.adapters.clock import SteadyClock
 from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.live_params import FileParams, FixedParams
+from hotbandd.adapters.log import on_failure as on_log_failure
 from hotbandd.adapters.oanda import OandaSource
 from hotbandd.adapters.pid_file import pid_file
 from hotbandd.adapters.replay import ReplaySource
@@ -202,10 +204,13 @@ async def outside(
 ) -> AsyncIterator[tuple[Outside, metrics.PrometheusTelemetry]]:
     """Open the outside systems of a daemon."""
     telemetry = metrics.telemetry(clock.now)
+    on_log_failure(partial(telemetry.file_failed, "log"))
     async with AsyncExitStack() as stack:
         url = settings.valkey_url
         if url is None:
-            url = await stack.enter_async_context(embedded(Path(settings.home)))
+            url = await stack.enter_async_context(
+                embedded(Path(settings.home), partial(telemetry.file_failed, "valkey"))
+            )
         store = await stack.enter_async_context(open_valkey(url, parts.ages(settings), speed=clock.speed))
         await store.ping()
         chosen = source or candle_source(settings, telemetry)

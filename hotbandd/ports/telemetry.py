@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary
 
@@ -71,6 +71,10 @@ class Telemetry(Protocol):
 
     def event_loop_lag(self, seconds: float) -> None:
         """Report the lag of the event loop."""
+        ...
+
+    def file_failed(self, what: Literal["log", "valkey"]) -> None:
+        """Count what could not be written: a line of the log, or the files of the embedded server."""
         ...
 
     def worker_restarted(self) -> None:
