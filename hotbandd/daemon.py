@@ -133,18 +133,17 @@ def desk(settings: Settings, outside: Outside) -> Desk:
         leadership=Leadership(),
     )
     intake = Intake(context, outside.source, settings.candle_hot_days)
-    hydrator = Hydrator(context, intake, parts.hydrator(settings, outside.source.name))
     evaluator = Evaluator(context, parts.evaluator(settings), outside.live_params)
 
     async def before_allocation(moment: int) -> None:
-        await hydrator.settled()
+        await context.market.settled((await context.leadership.held()).epoch)
         await evaluator.finished(moment)
 
     return Desk(
         context=context,
         health=Health(),
         intake=intake,
-        hydrator=hydrator,
+        hydrator=Hydrator(context, intake, parts.hydrator(settings, outside.source.name)),
         evaluator=evaluator,
         allocator=Allocator(context, parts.allocator(settings), first=before_allocation),
     )

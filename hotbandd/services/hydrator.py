@@ -24,7 +24,6 @@ log = structlog.get_logger()
 HERE_CANDLES = (
     100  # up to so many candles are measured here, within a millisecond: as long as a worker's answer takes alone
 )
-SETTLE_SEC = 30.0
 LONG_CANDLES = 20_000  # a series with more candles to measure than this is a task of its own
 
 
@@ -60,8 +59,6 @@ class Hydrator:
         self._leadership = context.leadership
         self._telemetry = context.telemetry
         self._epoch = -1
-        self._settled_epoch = -1
-        self._settled = anyio.Event()
         self._published: dict[str, int] = {}
         self.deadline_sec = max(60.0, 3 * rules.interval_sec / context.clock.speed) + len(context.market.pairs)
 
@@ -92,21 +89,13 @@ class Hydrator:
             await self._load(lease, until=self.next_due(due.moment).wake)
         self._intake.forget(self._clock.now())
 
-    async def settled(self) -> None:
-        """Wait until the store has back, under the present lease, what it may have lost of the last day, within a bound."""
-        with anyio.move_on_after(SETTLE_SEC):
-            while (await self._leadership.held()).epoch != self._settled_epoch:
-                await self._settled.wait()
-
     async def _restore(self, lease: Lease) -> None:
         """Begin with what the store holds. Give back what it lost of what is known here: the history first, for decisions read it."""
         for pair, series in self._market.series.items():
             if pair in self._published:
                 await self._give_back(lease, pair, series)
         self._published.clear()
-        self._settled_epoch = lease.epoch
-        self._settled.set()
-        self._settled = anyio.Event()
+        self._market.settle(lease.epoch)
         await self._intake.restore(self._clock.now())
         self._epoch = lease.epoch
 
