@@ -33,7 +33,7 @@ SETTINGS = {
     "EVAL_INTERVAL_SEC": "1",
     "ALLOC_INTERVAL_SEC": "1",
     "DECISION_LAG_SEC": "0",
-    "LEASE_TTL_SEC": "1",
+    "LEASE_TTL_SEC": "5",
 }
 LIFE_SEC = 6.0  # of a run at most: its history is there after two or three, on an idle machine
 KEPT_MS = 30 * DAY_MS  # candles are kept for a day more
@@ -111,11 +111,10 @@ def all_gone(home: Path, within_sec: float) -> float:
 def lives(daemon: Daemon, random: Random) -> None:
     """Wait for a random moment of a daemon's life, often one at which something is going on."""
     moment = random.choice(["", "leader.leading", "intake.restored", "hydrator.loaded", "evaluator.published"])
-    if moment:
-        daemon.event(moment)
-        time.sleep(random.uniform(0, 0.5))
-    else:
-        time.sleep(random.uniform(0, LIFE_SEC))
+    until = time.monotonic() + (2 * LIFE_SEC if moment else random.uniform(0, LIFE_SEC))
+    while time.monotonic() < until and not (moment and daemon.events(moment)):
+        time.sleep(POLL_SEC)
+    time.sleep(random.uniform(0, 0.5))
 
 
 def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(runs: Runs, tmp_path):

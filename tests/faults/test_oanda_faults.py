@@ -17,7 +17,7 @@ from tests.faults.runs import Runs
 from tests.faults.witness import plainly
 from tests.valkey import eventually
 
-SPEED = 480.0
+SPEED = 240.0
 QUICK = Limits(
     deadline_sec=0.5, retry_first_sec=0.02, retry_max_sec=0.2, total_sec=2.0
 )  # of a fast clock; rates as ever
@@ -29,7 +29,7 @@ MUST = "≤ 80 % of its limits; resumes within one cycle and back-fills the gap;
 
 
 async def test_an_oanda_that_misbehaves_for_an_hour_costs_no_candle(runs: Runs, tmp_path: Path):
-    minutes = 60 if runs.full else 20
+    minutes = 60 if runs.full else 10
     requests, connections, spoilt = 0.0, 0.0, 0
     for seed, random in runs.of(f"OANDA misbehaves for {minutes} minutes of a fast clock", MUST, short=1, full=100):
         home = tmp_path / str(seed)
