@@ -46,6 +46,7 @@ FIRST_SEC: Final = 10.0  # the first picture has to be there by then
 LISTENERS: Final = 32
 QUEUE: Final = 16  # updates that a listener may lag behind
 SUBSCRIBE_AGAIN_SEC: Final = 1.0
+FILLING_SEC: Final = 10.0  # between two looks at the last day while the history is filled in
 PAUSE_SEC: Final = 5.0  # after a failure
 
 
@@ -64,7 +65,7 @@ class _Seen:
     dirty: set[str] = field(default_factory=set)
     rows: dict[str, Row] = field(default_factory=dict)
     days: dict[str, Day] = field(default_factory=dict)
-    days_end: int = -1
+    days_of: tuple[int, int | None] = (-1, None)
     boundary: int = 0
     fault: str | None = None
 
@@ -246,7 +247,8 @@ class Pages:
         """Sum up the last day of each instrument, once per quarter of an hour: from memory where it is there, else from the store."""
         seen, now = self._seen, self._clock.now()
         end = now - now % page.STEP_MS
-        if end == seen.days_end:
+        filling = None if self._market.loaded.is_set() else int(time.monotonic() / FILLING_SEC)
+        if (end, filling) == seen.days_of:
             return
         for pair in self._market.pairs:
             series = self._market.series[pair]
@@ -255,7 +257,7 @@ class Pages:
                 stamps, metrics = page.columns(await self._store.manifold_history(pair, end - DAY_MS, end))
             seen.days[pair] = page.day(stamps, metrics, now)
             await anyio.lowlevel.checkpoint()
-        seen.days_end = end
+        seen.days_of = end, filling
 
     # ---- building
 
@@ -335,7 +337,7 @@ class Pages:
             holder=leader.holder if leader else None,
             epoch=leader.epoch if leader else None,
             store_up=fault is None,
-            healthy=not self._health.silent(),
+            healthy=self._health.alive,
             loaded=self._market.loaded.is_set(),
             troubles=self._troubled(),
         )

@@ -136,7 +136,7 @@ function equity(chart, ink) {
     { type: "scatter", mode: "lines", x, y: ends(sums), name: "equity", line: { color: ink.line, width: 2, shape: "hv" } },
   ];
   const shapes = [14, 30].filter(() => chart.tested_to !== null).map((days) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: moments([chart.tested_to - days * DAY])[0], x1: moments([chart.tested_to - days * DAY])[0], line: { color: ink.text, width: 1, dash: "dot" } }));
-  const annotations = shapes.map((shape, index) => ({ x: shape.x0, yref: "paper", y: 1, text: `last ${[14, 30][index]} days`, showarrow: false, xanchor: "left", yanchor: "top", xshift: 3, font: { size: 10 } }));
+  const annotations = shapes.map((shape, index) => ({ x: shape.x0, yref: "paper", y: 1, text: `${[14, 30][index]} d`, showarrow: false, xanchor: "left", yanchor: "top", xshift: 3, font: { size: 10 } }));
   return [data, { ...base(ink, chart.instrument), xaxis: axis, yaxis: { ...axis, ticksuffix: " %" }, shapes, annotations }];
 }
 

@@ -52,10 +52,11 @@ function showWhy(row) {
 function facts(row, page) {
   const at = now();
   const cooling = row.cooldown_until !== null && row.cooldown_until > at;
-  const counted = `${row.passes} passes, ${row.fails} fails in a row (${row.required} decide); ${row.misses} of ${page.gates.misses_to_cool} misses`;
+  const several = (count, one, more) => `${count} ${count === 1 ? one : more}`;
+  const counted = `${several(row.passes, "pass", "passes")}, ${several(row.fails, "fail", "fails")} in a row, where ${row.required} decide; ${several(row.misses, "miss", "misses")}, where ${page.gates.misses_to_cool} cool down`;
   const told = [
     ["State", [row.eligible ? "eligible" : "not eligible", `; ${counted}`]],
-    ["Session", row.session_changes_at === null ? [row.session_open ? "open" : "closed"] : [row.session_open ? "open, closes " : "closed, opens ", row.session_changes_at, ` in ${duration(row.session_changes_at - at)}`]],
+    ["Session", row.session_changes_at === null ? [row.session_open ? "open" : "closed"] : [row.session_open ? "open, closes " : "closed, opens ", row.session_changes_at, `, in ${duration(row.session_changes_at - at)}`]],
     ["Cooldown", cooling ? ["until ", row.cooldown_until, `, ${countdown(row.cooldown_until - at)} left`] : ["none"]],
     ["Buffer", [row.buffer === null ? "unknown" : `${number(row.buffer)} around each floor`]],
     ["Evaluated", row.evaluated_ts === null ? ["never, or more than an hour ago"] : [row.evaluated_ts, `, ${duration(at - row.evaluated_ts)} ago${row.outcome ? `: ${row.outcome.replaceAll("_", " ")}` : ""}`]],
@@ -77,8 +78,8 @@ function fill(id, rows) {
   body.dataset.said = wanted;
   body.replaceChildren(...rows.map((cells) => {
     const [first, ...rest] = cells.map((cell, index) => {
-      const { value, numeric, kind, moment, under } = typeof cell === "object" ? cell : { value: cell };
-      const node = make(index ? "td" : "th", numeric ? "numeric" : "");
+      const { value, numeric, kind, moment, under, spare } = typeof cell === "object" ? cell : { value: cell };
+      const node = make(index ? "td" : "th", [numeric && "numeric", spare && "spare"].filter(Boolean).join(" "));
       if (moment) node.append(time(moment));
       else if (kind) {
         const words = make("span");
@@ -104,8 +105,8 @@ function shown(figure, value) {
 
 function showTables(row) {
   fill("figures", row.figures.map((one) => [
-    { value: one.name.replace("pnl", "return"), under: one.origin }, right(shown(one, one.value)), right(shown(one, one.floor)), right(shown(one, one.enable_at)), right(shown(one, one.disable_at)),
-    right(`${one.margin > 0 && !one.name.startsWith("pnl") ? "+" : ""}${shown(one, one.margin)}`), { value: one.stands, kind: STANDS[one.stands] },
+    { value: one.name.replace("pnl", "return"), under: one.origin }, right(shown(one, one.value)), { ...right(shown(one, one.floor)), spare: true }, right(shown(one, one.enable_at)), right(shown(one, one.disable_at)),
+    { spare: true, ...right(`${one.margin > 0 && !one.name.startsWith("pnl") ? "+" : ""}${shown(one, one.margin)}`) }, { value: one.stands, kind: STANDS[one.stands] },
   ]));
   fill("guards", row.guards.map((one) => {
     const least = one.name === "coherence" || one.name === "stability";

@@ -33,15 +33,18 @@ function showGlance(page) {
   showAllocator(allocation, at);
 }
 
+// While the daemon is silent nothing is certain any more: what it said last is told as that.
+const told = (big, kind, words) => (silent() ? mood(big, "unknown", `${words}, when last heard`) : mood(big, kind, words));
+
 function showKill(kill) {
   const engaged = kill.engaged !== false;
-  mood(tiles.kill.big, engaged ? "bad" : "good", kill.engaged === null ? (kill.words.startsWith("missing") ? "Missing" : "Not known") : engaged ? "Engaged" : "Released");
+  told(tiles.kill.big, engaged ? "bad" : "good", kill.engaged === null ? (kill.words.startsWith("missing") ? "Missing" : "Not known") : engaged ? "Engaged" : "Released");
   text(tiles.kill.small, kill.engaged === true ? "no weight rises; hotbandd kill release" : kill.engaged === null ? kill.words : "weights may rise and fall");
 }
 
 function showLeader(daemon) {
-  if (daemon.holder === null) mood(tiles.leader.big, "bad", "Nobody");
-  else mood(tiles.leader.big, daemon.leading ? "good" : "off", daemon.leading ? "This daemon" : "Another daemon");
+  if (daemon.holder === null) told(tiles.leader.big, "bad", "Nobody");
+  else told(tiles.leader.big, daemon.leading ? "good" : "off", daemon.leading ? "This daemon" : "Another daemon");
   text(tiles.leader.small, daemon.holder === null ? "nothing is published" : daemon.leading ? daemon.holder : `${daemon.holder}; this one stands by`);
 }
 
@@ -59,14 +62,14 @@ function showData(page, at) {
   const old = oldest !== null && oldest > page.stale_after_ms;
   mood(tiles.data.big, old ? "bad" : open.length ? "good" : "off", `${duration(age)} old`);
   if (open.length === 0) text(tiles.data.small, weekOf(page).open ? "newest candle; no session is open" : "newest candle; the market is closed");
-  else text(tiles.data.small, oldest > at / 2 ? "newest candle; some have none" : `newest candle; oldest of the open ${duration(oldest)}`);
+  else text(tiles.data.small, oldest > at / 2 ? "newest candle; some have none" : `newest candle; oldest where open ${duration(oldest)}`);
 }
 
 function showAllocator(allocation, at) {
   const { big, small, next } = tiles.allocation;
-  if (allocation.reason === null) mood(big, "unknown", "No report");
-  else if (allocation.held) mood(big, "warn", `Holding for ${duration(at - allocation.held_since)}`);
-  else mood(big, "good", `${percent(allocation.total)} of the book`);
+  if (allocation.reason === null) told(big, "unknown", "No report");
+  else if (allocation.held) told(big, "warn", `Holding for ${duration(at - allocation.held_since)}`);
+  else told(big, "good", `${percent(allocation.total)} of the book`);
   text(small, allocation.words);
   showNext(next, "next allocation", allocation.next_at, at);
 }

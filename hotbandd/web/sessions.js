@@ -41,7 +41,7 @@ export function showSessions(box, page) {
     const next = session.openings.find(([, close]) => close > at);
     const open = next !== undefined && next[0] <= at;
     mood(row.state, open ? "good" : "off", open ? "open" : "closed");
-    if (next) say(row.detail, open ? "closes " : "opens ", next[open ? 1 : 0], ` in ${duration(next[open ? 1 : 0] - at)}`);
+    if (next) say(row.detail, open ? "closes " : "opens ", next[open ? 1 : 0], `, in ${duration(next[open ? 1 : 0] - at)}`);
     bars(row.track, session.openings, midnight);
     let line = row.track.querySelector(".now");
     if (!line) row.track.append((line = make("span", "now")));

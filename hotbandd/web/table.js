@@ -123,7 +123,7 @@ export class Row {
     const share = row.weight ?? 0;
     text(this.weight, row.weight === null ? "–" : share ? percent(share) : "0");
     style(this.bar, "width", `${Math.min(100, (100 * share) / page.allocation.cap).toFixed(1)}%`);
-    text(this.note, row.held_closed ? "gate shut, held" : share ? `cap ${percent(page.allocation.cap, 0)}` : "");
+    text(this.note, row.held_closed ? "gate shut" : share ? `cap ${percent(page.allocation.cap, 0)}` : "");
     className(this.note, row.held_closed ? "small warned" : "small");
     this.tick(row, page);
   }

@@ -1,0 +1,128 @@
+"""A browser, and daemons to look at: real processes over a simulated market, at any time and in any state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+
+from hotbandd.adapters.simulator import DEMO_START_MS
+from tests.processes import Daemon, bare_environment
+from tests.tools import tool
+
+ROOT = Path(__file__).resolve().parents[2]
+SATURDAY_MS = DEMO_START_MS + 3 * 86_400_000
+NEVER_MS = DEMO_START_MS + 365 * 86_400_000
+PATIENCE_MS = 30_000
+
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 375, "height": 812}
+
+# As in the demo: an evaluation every five minutes of a clock that runs 60 times as fast.
+QUICK = {"EVAL_INTERVAL_SEC": "300", "ALLOC_INTERVAL_SEC": "300", "COOLDOWN_SEC": "1800", "LEASE_TTL_SEC": "5"}
+
+
+@contextmanager
+def market(
+    home: Path, *, begin: int = DEMO_START_MS, speed: float = 60.0, dry: int = NEVER_MS, **settings: str
+) -> Iterator[Daemon]:
+    """Run a daemon over the simulated market, from a moment on; whatever comes, nothing of it stays."""
+    log = home / "stderr.log"
+    wanted = {"HOTBAND_HTTP": "127.0.0.1:0", "HOTBAND_SOURCE": "simulated", **QUICK, **settings}
+    command = [sys.executable, "-m", "tests.web.live", str(begin), str(speed), str(dry)]
+    with log.open("ab") as err:
+        process = subprocess.Popen(command, stdout=err, stderr=err, cwd=ROOT, env=bare_environment(home, wanted))
+    daemon = Daemon(process, log)
+    try:
+        yield daemon
+    finally:
+        left = daemon.family()
+        process.kill()
+        process.wait()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon as the demo shows it, with gates evaluated and weights published."""
+    with market(tmp_path_factory.mktemp("home")) as daemon:
+        daemon.event("allocator.published")
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, without a screen."""
+    path = tool("chromium", "chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+Open = Callable[..., Page]
+
+
+class Watched:
+    """Pages whose every complaint and every request elsewhere is noted."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._stack = ExitStack()
+        self.complaints: list[str] = []
+        self.foreign: list[str] = []
+
+    def open(self, url: str, **options: Any) -> Page:
+        """Open a page in a context of its own."""
+        context: BrowserContext = self._browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        self._stack.callback(context.close)
+        origin = "/".join(url.split("/")[:3])
+        context.route(lambda found: not found.startswith((origin, "data:")), self._abroad)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", lambda message: self._noted(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(url)
+        return page
+
+    def _abroad(self, route: Route) -> None:
+        self.foreign.append(route.request.url)
+        route.abort()
+
+    def _noted(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.complaints.append(f"{kind}: {text}")
+
+    def close(self) -> None:
+        """Close all."""
+        self._stack.close()
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """Open pages that may not complain, nor ask any other host."""
+    pages = Watched(browser)
+    yield pages
+    pages.close()
+    assert not pages.foreign
+    assert not pages.complaints
+
+
+def url_of(daemon: Daemon, path: str = "/") -> str:
+    """Return the address of one of its pages."""
+    return str(daemon.event("daemon.started")["http"]) + path
+
+
+def shown(page: Page) -> Page:
+    """Wait until a page shows data."""
+    page.wait_for_function("document.querySelector('#link').textContent.includes('live')")
+    return page
