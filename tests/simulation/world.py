@@ -17,17 +17,18 @@ import structlog
 from hotbandd.core import spans
 from hotbandd.services import leader, loop
 from hotbandd.settings import Settings, load
-from tests.simulation.belief import document
+from tests.simulation import ending
 from tests.simulation.daemons import Compute, Daemon, LiveParams, holder
 from tests.simulation.market import Market, Source
 from tests.simulation.mishaps import MISHAPS
 from tests.simulation.observer import Observer
-from tests.simulation.rules import DAY, MINUTE
+from tests.simulation.rules import DAY
 from tests.simulation.server import Server
 from tests.simulation.virtual_loop import VirtualLoop, virtual_time
 
 SHORT_DAY_MS = DAY // 5  # a day of a back-test, where a seed is to be fast: its 30 days are six then
 CALM_SEC = 4 * 3600
+CALM_DAYS = 0.1  # of the undisturbed run that the end is compared with
 PER_DAY = 4.0  # mishaps
 PAIRS = ("EUR_USD", "GBP_USD", "USD_JPY", "AUD_USD", "USD_CHF", "NZD_USD")
 # Wednesdays; before each lie weekends, and before some a change of clocks, or Christmas and New Year.
@@ -55,7 +56,8 @@ class Report:
 class World:
     """All that there is in one run."""
 
-    def __init__(self, seed: int, days: float) -> None:
+    def __init__(self, seed: int, days: float, like: World | None = None) -> None:
+        """Draw a world; ``like`` another one at its end, where nothing goes wrong."""
         draw = self.draw = random.Random(f"world {seed}")
         self.seed, self.days = seed, days
         self.fast = draw.random() < 0.97
@@ -63,12 +65,16 @@ class World:
         end = draw.choice(ENDS)
         self.end = int(end.timestamp()) * 1000
         self.begin = int((end - timedelta(days=days)).timestamp()) * 1000
-        self.settings = settings(tuple(draw.sample(PAIRS, draw.choice([2, 3, 3]))), fast=self.fast, draw=draw)
+        self.like = like
         self.loop: VirtualLoop
-        self.market = Market(self.settings.pairs, self.begin - (self.hot_days + 2) * DAY, self.end + DAY, seed)
+        if like is None:
+            self.settings = settings(tuple(draw.sample(PAIRS, draw.choice([2, 3, 3]))), fast=self.fast, draw=draw)
+            first = self.begin - (self.hot_days + 2) * DAY
+            self.market, self.live_params = Market(self.settings.pairs, first, self.end + DAY, seed), LiveParams()
+        else:
+            self.settings, self.market, self.live_params = like.settings, like.market, like.live_params
         self.source = Source(self.market, self.now, random.Random(f"source {seed}"))
         self.compute = Compute()
-        self.live_params = LiveParams()
         self.observer = Observer(self)
         self.server = Server(self.now, self.observer, random.Random(f"server {seed}"))
         self.snapshots: list[dict[str, Any]] = []
@@ -76,6 +82,7 @@ class World:
         self.outside: contextvars.Context
         self.damaged = False  # whether candles were lost that no daemon can know of before it starts anew
         self.over: anyio.Event
+        self.shown: dict[str, Any] = {}  # at the end, what depends on the candles alone
         self._started = 0
 
     def now(self) -> int:
@@ -147,9 +154,13 @@ class World:
                     daemon.kill()
 
     async def _plot(self) -> None:
-        await self._trouble()
-        await self._heal()
-        await self._end_well()
+        if self.like is None:
+            await self._trouble()
+            await self._heal()
+            await self._end_well()
+        else:
+            await anyio.sleep(self.days * 86_400)
+        self.shown = ending.shown(self)
         self.over.set()
 
     async def _keep_one_running(self) -> None:
@@ -216,51 +227,11 @@ class World:
         """Wait for the last slots, and check what stands there by then."""
         cycle = max(self.settings.eval_interval_sec, self.settings.alloc_interval_sec)
         await anyio.sleep(self.settings.lease_ttl_sec + 2 * cycle + 90)
-        self._check_published("soon after the last fault")
+        ending.check_published(self, "soon after the last fault")
         await anyio.sleep(self.days * 86_400 - self.loop.time())
-        self._check_published("at the end")
+        ending.check_published(self, "at the end")
         for pair in self.settings.pairs:
-            self._check_candles(pair)
-
-    def _check_published(self, when: str) -> None:
-        held, now = self.server.inner._values, self.now() - 60_000
-        for key, interval in (
-            ("opt:rolling:gates_blob", self.settings.eval_interval_sec),
-            ("opt:allocator:status", self.settings.alloc_interval_sec),
-        ):
-            found = document(held.get(key)) or {}
-            slot = now - now % (interval * 1000)
-            if found.get("evaluated_ts", found.get("ts", 0)) < slot:
-                self.observer.fail(f"{key} is of {found.get('ts')} {when}, not of {slot}")
-        if "risk:allocation_weights" not in held:
-            self.observer.fail(f"there are no weights {when}")
-
-    def _check_candles(self, pair: str) -> None:
-        """Check that the store holds each candle once, as it truly was."""
-        held = self.server.inner._sets[f"md:candles:{pair}:M1"]._members
-        now = self.now()
-        true = self.market.candles[pair].between(now - (self.hot_days - 1) * DAY, now).closed_by(now - 15 * MINUTE)
-        missing, other = [], []
-        for t in true.t.tolist():
-            raw = held.get(t)
-            try:
-                row = msgspec.json.decode(raw) if raw is not None else None
-            except msgspec.DecodeError:
-                row = None
-            if row is None:
-                missing.append(t)
-            elif (row["o"], row["h"], row["l"], row["c"], row["v"], row["bid"], row["ask"]) != self.market.true(
-                pair, t
-            ):
-                other.append(t)
-        if missing or other:
-            spans = [
-                f"{datetime.fromtimestamp(t / 1000, UTC):%m-%d %H:%M}"
-                for t in (missing + other)[:: max(1, len(missing + other) // 6)]
-            ]
-            self.observer.fail(
-                f"of {true.size} candles of {pair} {len(missing)} are missing and {len(other)} are not true: {spans}"
-            )
+            ending.check_candles(self, pair)
 
 
 def settings(pairs: tuple[str, ...], *, fast: bool, draw: random.Random) -> Settings:
@@ -313,6 +284,10 @@ def simulate(seed: int, days: float) -> Report:
     try:
         with virtual_time() as options, hastened(fast=world.fast):
             anyio.run(world.run, backend="asyncio", backend_options=options)
+            if not world.observer.failures:
+                calm = World(seed, CALM_DAYS, like=world)
+                anyio.run(calm.run, backend="asyncio", backend_options=options)
+                world.observer.failures += ending.differences(world.shown, calm.shown)
     except BaseExceptionGroup as group:
         if not world.observer.failures:
             raise
