@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -78,6 +79,11 @@ class Runs:
         """Add a figure to the row of the present fault."""
         assert self.fault is not None
         self.fault.note(text)
+
+
+def on_this_machine(seconds: float) -> float:
+    """Return what a promise of some seconds comes to where more processes want to run than there are processors."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def table(faults: list[Fault]) -> str:

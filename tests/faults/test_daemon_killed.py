@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.core.candles import DAY_MS, Candles, concatenate
 from tests.fake_oanda import TOKEN, FakeOanda, Fault, fake_oanda
-from tests.faults.runs import Runs
+from tests.faults.runs import Runs, on_this_machine
 from tests.faults.witness import NOTIFIED, plainly, witness
 from tests.processes import Daemon, command_line, running
 from tests.valkey import Guarded, guarded, owner
@@ -130,7 +130,7 @@ def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(runs: 
                 before = kept(client)
                 daemon.process.kill()
             daemon.process.kill()
-            runs.recovered(all_gone(home, 1.0 if runs.full else PATIENCE_SEC))
+            runs.recovered(all_gone(home, on_this_machine(1.0) if runs.full else PATIENCE_SEC))
         with owner(home) as server, Redis.from_url(server.url) as client:
             after = kept(client)
         assert after.lacks(before) == []
@@ -192,7 +192,7 @@ async def test_a_daemon_that_is_asked_to_end_does_so_within_five_seconds_whateve
                     took = await to_thread.run_sync(daemon.end, signal.SIGTERM)
                     scene.heal()
                 runs.recovered(took)
-                assert took <= (LIMIT_SEC if runs.full else PATIENCE_SEC)
+                assert took <= (on_this_machine(LIMIT_SEC) if runs.full else PATIENCE_SEC)
                 if daemon.process.returncode == -signal.SIGTERM:  # before the interpreter had begun with anything
                     assert daemon.stderr == ""
                     early += 1
