@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from hotbandd import parts
 from hotbandd.adapters import http, metrics, strategies
-from hotbandd.adapters.clock import SteadyClock
+from hotbandd.adapters.clock import WallClock
 from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.live_params import FileParams, FixedParams
@@ -154,7 +154,7 @@ class Plan:
     """How a daemon is to run: its settings and clock, and what differs from a plain run."""
 
     settings: Settings
-    clock: SteadyClock = field(default_factory=SteadyClock)
+    clock: Clock = field(default_factory=WallClock)
     source: CandleSource | None = None
     announce: ClockAnchor | None = None  # told to readers where the clock is not the real one
     engaged: bool = True  # the kill switch of an empty server
@@ -199,7 +199,7 @@ async def run(plan: Plan) -> None:
 
 @asynccontextmanager
 async def outside(
-    settings: Settings, clock: SteadyClock, *, source: CandleSource | None = None
+    settings: Settings, clock: Clock, *, source: CandleSource | None = None
 ) -> AsyncIterator[tuple[Outside, metrics.PrometheusTelemetry]]:
     """Open the outside systems of a daemon."""
     telemetry = metrics.telemetry(clock.now)
@@ -280,7 +280,10 @@ async def _start(
     }
     if plan.announce is not None:
         anchor = plan.announce
-        roots["clock"] = lambda: watch.announce_clock(ports.store, health, anchor)
+        roots["anchor"] = lambda: watch.announce_clock(ports.store, health, anchor)
+    if isinstance(plan.clock, WallClock):
+        # Not supervised: what it raises ends the process.
+        tasks.start_soon(watch.gauge_clock, plan.clock, telemetry, health, name="clock")
     for name in roots:
         health.waiting(name, 0.0)  # to be heard of from the start on
     pages = Pages(built.context, built.evaluator, built.allocator, health, source=ports.source.name)

@@ -16,6 +16,7 @@
     ├── UnhealthyError        (4)     checked, and found unhealthy
     ├── FencedError           (1)     another daemon leads: stop publishing
     ├── ComputeError          (1)     the process pool failed at the same task twice
+    ├── ClockError            (1)     the wall clock was set by hours: the process ends likewise
     └── RestartIntensityError (1)     a loop failed too often: the process ends, and its supervisor starts it anew
 """
 
@@ -102,6 +103,10 @@ class FencedError(HotbandError):
 
 class ComputeError(HotbandError):
     """The process pool failed at the same task twice."""
+
+
+class ClockError(HotbandError):
+    """The wall clock was set by more than can be made up for."""
 
 
 class RestartIntensityError(HotbandError):

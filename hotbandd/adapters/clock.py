@@ -1,4 +1,4 @@
-"""Clocks: the real one, one that runs fast, and a virtual one that jumps from event to event."""
+"""Clocks: the real one without its jumps, one that runs fast, and a virtual one that jumps from event to event."""
 
 from __future__ import annotations
 
@@ -11,16 +11,68 @@ from math import inf
 
 import anyio
 
+SLOWEST, FASTEST = (
+    2 / 3,
+    4.0,
+)  # while it meets the wall clock again; so slow that gates still come before they are too old
+LOOK_SEC = 1.0  # the longest sleep: timers stand still while the machine is suspended, and know of no correction
+_NS = 1_000_000_000
 
-class SteadyClock:
-    """UTC as read once, carried on by the monotonic clock at a speed; a jump of the wall clock does not reach it.
 
-    ``anchor_virtual`` is what the clock shows at its start, UTC epoch ms; without it, the wall clock's reading.
+class WallClock:
+    """UTC by the wall clock, without its jumps: no moment is passed over, and none comes twice.
+
+    It is carried on by a clock that nobody sets and that counts while the machine is suspended. Where the wall clock shows another
+    time, it runs up to FASTEST times as fast, or down to SLOWEST, until both show the same: an hour that is missing is made up for in
+    20 minutes, an hour too many in three hours.
     """
 
-    def __init__(self, *, speed: float = 1.0, anchor_virtual: int | None = None) -> None:
+    speed = 1.0
+    slowest = SLOWEST
+
+    def __init__(self, wall: Callable[[], int] | None = None, elapsed: Callable[[], int] | None = None) -> None:
+        self._wall = wall or time.time_ns
+        self._elapsed = elapsed or _elapsed
+        self._seen = self._elapsed()
+        self._shown = self._wall()
+        self._behind = 0
+
+    @property
+    def behind_sec(self) -> float:
+        """By how much the wall clock is ahead, as of the last look at both."""
+        return self._behind / _NS
+
+    def now(self) -> int:
+        """Return the moment, UTC epoch ms."""
+        elapsed = self._elapsed()
+        passed, self._seen = elapsed - self._seen, elapsed
+        behind = self._wall() - self._shown - passed
+        correction = min(max(behind, -int(passed * (1 - SLOWEST))), int(passed * (FASTEST - 1)))
+        self._shown += passed + correction
+        self._behind = behind - correction
+        return self._shown // 1_000_000
+
+    async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
+        """Wait until the clock shows a moment; the order of those that wake together is not kept."""
+        del rank
+        while (left := moment_ms - self.now()) > 0:  # noqa: ASYNC110  time is what it waits for
+            await anyio.sleep(min(left / 1000, LOOK_SEC) / (FASTEST if self._behind > 0 else 1.0))
+
+
+def _elapsed() -> int:
+    """Return nanoseconds since some moment, those included in which the machine was suspended."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class SteadyClock:
+    """A time of its own, carried on by the monotonic clock at a speed; the wall clock's jumps do not reach it.
+
+    ``anchor_virtual`` is what the clock shows at its start, UTC epoch ms.
+    """
+
+    def __init__(self, *, speed: float = 1.0, anchor_virtual: int) -> None:
         self.anchor_wall = time.time_ns() // 1_000_000
-        self.anchor_virtual = self.anchor_wall if anchor_virtual is None else anchor_virtual
+        self.anchor_virtual = anchor_virtual
         self._anchor = time.monotonic()
         self._speed = speed
 
@@ -28,6 +80,8 @@ class SteadyClock:
     def speed(self) -> float:
         """Seconds of this clock per real second."""
         return self._speed
+
+    slowest = speed
 
     def now(self) -> int:
         """Return the moment, UTC epoch ms."""
@@ -59,6 +113,8 @@ class VirtualClock:
     def speed(self) -> float:
         """Seconds of this clock per real second."""
         return self._pace
+
+    slowest = speed
 
     def now(self) -> int:
         """Return the moment, UTC epoch ms."""

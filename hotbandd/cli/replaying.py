@@ -45,6 +45,8 @@ class Ahead:
         """Seconds of this clock per real second."""
         return self._clock.speed
 
+    slowest = speed
+
     def now(self) -> int:
         """Return the moment some hours on, UTC epoch ms."""
         return self._clock.now() + AHEAD_MS

@@ -7,7 +7,7 @@ from hotbandd.ports.archive import SignalArchive, TrialArchive
 from hotbandd.ports.artifacts import Artifacts
 from hotbandd.ports.market import Broker, CandleSource, Page
 from hotbandd.ports.parameters import LiveParams
-from hotbandd.ports.runtime import Clock, Compute
+from hotbandd.ports.runtime import Clock, Compute, FollowingClock
 from hotbandd.ports.server import Server, ServerFacts
 from hotbandd.ports.store import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Store
 from hotbandd.ports.supervision import ServiceManager
@@ -21,6 +21,7 @@ __all__ = [
     "Clock",
     "Compute",
     "Evaluation",
+    "FollowingClock",
     "Lease",
     "LiveParams",
     "ManifoldUpdate",

@@ -73,6 +73,10 @@ class Telemetry(Protocol):
         """Report the lag of the event loop."""
         ...
 
+    def clock_behind(self, seconds: float) -> None:
+        """Report by how much the wall clock is ahead of the daemon's."""
+        ...
+
     def file_failed(self, what: Literal["log", "valkey"]) -> None:
         """Count what could not be written: a line of the log, or the files of the embedded server."""
         ...

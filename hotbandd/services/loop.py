@@ -64,8 +64,13 @@ class LoopRunner:
             after = loop.first_after(self._clock.now())
             while self._leadership.lease == lease:
                 due = loop.next_due(after)
-                self._health.waiting(loop.name, (due.wake - self._clock.now()) / 1000 / self._clock.speed)
+                self._health.waiting(loop.name, (due.wake - self._clock.now()) / 1000 / self._clock.slowest)
                 await self._sleep(lease, due, loop.rank)
+                # Later than the step after it, as when the machine was suspended meanwhile: the newest counts.
+                if self._clock.now() >= loop.next_due(due.wake).wake:
+                    after = max(due.wake, loop.first_after(self._clock.now()))
+                    due = loop.next_due(after)
+                    await self._sleep(lease, due, loop.rank)
                 await self._step(loop, due, lease)
                 after = max(due.wake, self._clock.now())
 

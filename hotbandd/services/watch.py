@@ -1,4 +1,4 @@
-"""Side tasks of the daemon: the lag of the event loop, reports to the service manager, the announcement of a clock that is not the real one."""
+"""Side tasks of the daemon: the lag of the event loop, the wall clock, reports to the service manager, a clock that is not the real one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import anyio
 import structlog
 
 from hotbandd.core.documents import ClockAnchor
-from hotbandd.errors import UnreachableError
-from hotbandd.ports import ServiceManager, Store, Telemetry
+from hotbandd.errors import ClockError, UnreachableError
+from hotbandd.ports import FollowingClock, ServiceManager, Store, Telemetry
 from hotbandd.services.health import Health
 
 log = structlog.get_logger()
@@ -19,6 +19,9 @@ LAG_EVERY_SEC = 0.25
 LAG_WARN_SEC = 0.25
 ANCHOR_EVERY_SEC = 20.0
 ANCHOR_SEC = 15.0  # one announcement at most
+CLOCK_SEC = 5.0
+CLOCK_WARN_SEC = 1.0
+CLOCK_AT_MOST_SEC = 7200.0  # what is worth waiting for until it is made up
 REPORT_SEC = 5.0
 REPORTS_PER_WATCHDOG = 3  # at least two: one that is lost must not be the end
 
@@ -34,6 +37,25 @@ async def gauge_lag(telemetry: Telemetry, health: Health) -> None:
         telemetry.event_loop_lag(health.worst_lag_sec)
         if lag > LAG_WARN_SEC:
             log.warning("loop.lag", seconds=round(lag, 3))
+
+
+async def gauge_clock(clock: FollowingClock, telemetry: Telemetry, health: Health) -> None:
+    """Tell how far the wall clock is ahead, for ever; raise ClockError where that is too much to be made up for."""
+    off = False
+    while True:
+        health.waiting("clock", CLOCK_SEC)
+        clock.now()
+        behind = clock.behind_sec
+        telemetry.clock_behind(behind)
+        if abs(behind) > CLOCK_AT_MOST_SEC:
+            raise ClockError(
+                f"The wall clock was set by {behind / 3600:+.1f} h, which is too much to be made up for; "
+                f"start the daemon again once the clock is right."
+            )
+        if off != (abs(behind) > CLOCK_WARN_SEC):
+            off = not off
+            log.warning("clock.off" if off else "clock.right", behind_sec=round(behind, 3))
+        await anyio.sleep(CLOCK_SEC)
 
 
 async def report(manager: ServiceManager, health: Health, status: Callable[[], str]) -> None:
@@ -60,10 +82,10 @@ async def report(manager: ServiceManager, health: Health, status: Callable[[], s
 async def announce_clock(store: Store, health: Health, anchor: ClockAnchor) -> None:
     """Keep the anchor of a clock that is not the real one in the store, for ever."""
     while True:
-        health.working("clock", ANCHOR_SEC)
+        health.working("anchor", ANCHOR_SEC)
         try:
             await store.set_clock(anchor)
         except UnreachableError as error:
             log.warning("clock.unannounced", error=str(error))
-        health.waiting("clock", ANCHOR_EVERY_SEC)
+        health.waiting("anchor", ANCHOR_EVERY_SEC)
         await anyio.sleep(ANCHOR_EVERY_SEC)

@@ -4,8 +4,10 @@ import time
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hotbandd.adapters.clock import SteadyClock, VirtualClock
+from hotbandd.adapters.clock import FASTEST, SLOWEST, SteadyClock, VirtualClock, WallClock
 
 HOUR_MS = 3_600_000
 
@@ -19,16 +21,115 @@ async def test_a_steady_clock_runs_at_its_speed_from_its_anchor():
 
 
 async def test_a_jump_of_the_wall_clock_does_not_reach_a_steady_clock(monkeypatch):
-    clock = SteadyClock()
+    clock = SteadyClock(anchor_virtual=5_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: HOUR_MS * 10**9)
+    assert clock.now() - 5_000_000 < 1000
+
+
+class World:
+    """A wall clock that can be set, and a clock that cannot."""
+
+    def __init__(self) -> None:
+        self.elapsed = 7_000_000_000
+        self.offset = 1_500_000_000 * 10**9
+
+    def wall(self) -> int:
+        return self.elapsed + self.offset
+
+    def clock(self) -> WallClock:
+        return WallClock(self.wall, lambda: self.elapsed)
+
+    def pass_by(self, seconds: float) -> None:
+        self.elapsed += int(seconds * 1e9)
+
+    def set_by(self, seconds: float) -> None:
+        self.offset += int(seconds * 1e9)
+
+    @property
+    def wall_ms(self) -> int:
+        return self.wall() // 1_000_000
+
+
+def test_the_wall_clock_is_shown_as_it_is_while_nobody_sets_it():
+    world = World()
+    clock = world.clock()
+    for seconds in (0, 0.001, 5, 3600, 90 * 86400):
+        world.pass_by(seconds)
+        assert clock.now() == world.wall_ms
+    assert clock.behind_sec == 0
+
+
+@pytest.mark.parametrize(("set_by", "pace", "met_after"), [(3600, FASTEST, 1200), (-3600, SLOWEST, 3 * 3600)])
+def test_a_wall_clock_that_was_set_is_met_again_without_a_jump(set_by, pace, met_after):
+    world = World()
+    clock = world.clock()
     before = clock.now()
-    monkeypatch.setattr(time, "time_ns", lambda: (before + HOUR_MS) * 1_000_000)
-    assert clock.now() - before < 1000
+    world.set_by(set_by)
+    assert clock.now() == before
+    assert clock.behind_sec == set_by
+    world.pass_by(60)
+    assert clock.now() - before == pytest.approx(60_000 * pace, abs=1)
+    world.pass_by(met_after - 61)
+    assert clock.now() != world.wall_ms
+    world.pass_by(2)
+    assert clock.now() == world.wall_ms
+    assert clock.behind_sec == 0
+
+
+def test_a_suspended_machine_finds_the_right_time_at_once():
+    world = World()
+    clock = world.clock()
+    world.pass_by(8 * 3600)  # which timers do not see, but the clock that counts on does
+    assert clock.now() == world.wall_ms
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 5000), st.floats(-3600, 3600)), max_size=30),
+    st.sampled_from([60_000, 900_000]),
+)
+def test_whatever_is_done_to_the_wall_clock_no_moment_comes_twice_or_is_passed_over(happenings, interval):
+    world = World()
+    clock = world.clock()
+    shown = clock.now()
+    for seconds, jump in happenings:
+        world.set_by(jump)
+        for _ in range(4):
+            world.pass_by(seconds / 4)
+            now = clock.now()
+            assert SLOWEST * seconds / 4 - 0.002 <= (now - shown) / 1000 <= FASTEST * seconds / 4 + 0.002
+            shown = now
+    world.pass_by(30 * 7200 * 3 + interval)
+    assert clock.now() == world.wall_ms
+
+
+async def test_who_sleeps_by_the_wall_clock_wakes_soon_after_a_machine_does(monkeypatch):
+    world = World()
+    clock = world.clock()
+    monkeypatch.setattr("hotbandd.adapters.clock.LOOK_SEC", 0.02)
+
+    async def resume() -> None:
+        await anyio.sleep(0.05)
+        world.pass_by(3600)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(resume)
+            await clock.sleep_until(world.wall_ms + HOUR_MS)
 
 
 async def test_sleeping_until_the_past_returns_at_once():
-    clock = SteadyClock()
+    clock = WallClock()
     with anyio.fail_after(0.5):
         await clock.sleep_until(clock.now() - HOUR_MS)
+
+
+async def test_the_real_clocks_agree_and_a_sleep_takes_its_time():
+    clock = WallClock()
+    began = clock.now()
+    assert abs(began - time.time() * 1000) < 1000
+    await clock.sleep_until(began + 50)
+    assert 50 <= clock.now() - began < 5000
+    assert abs(clock.behind_sec) < 0.1
 
 
 async def replayed(clock: VirtualClock, until: int) -> list[tuple[int, str]]:

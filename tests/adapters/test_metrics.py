@@ -42,6 +42,7 @@ CONTRACT = {
     "valkey_up",
     "oanda_requests_total",
     "event_loop_lag_seconds",
+    "clock_behind_seconds",
     "worker_restarts_total",
     "build_info",
 }
@@ -90,6 +91,7 @@ def report_everything(to: Telemetry) -> None:
     to.leader(leading=True, epoch=7)
     to.store_up(up=True)
     to.event_loop_lag(0.001)
+    to.clock_behind(0.0)
     to.worker_restarted()
     to.source_request("ok")
 

@@ -1,7 +1,7 @@
 """``hotbandd``, with faults inside that signals set off: ``python -m tests.faults.hooked run``.
 
-The environment's HOOKS is a JSON object: ``grace``, ``deadline`` and ``pause`` are seconds of the heartbeats' grace, of a hydrator's
-step that hangs, and of the first pause before a restart; ``jumps`` are what each JUMP adds, in seconds, to the wall clock as this process reads it.
+The environment's HOOKS is a JSON object of seconds: ``grace`` of the heartbeats, ``deadline`` of a hydrator's step that hangs,
+``pause`` before the first restart of a loop.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 
-JUMP = signal.SIGRTMIN
+JUMP = signal.SIGRTMIN  # the wall clock, to where the file ``jump`` says
 BLOCK = signal.SIGRTMIN + 1  # the event loop, for an hour
 HANG = signal.SIGRTMIN + 2  # each step of the hydrator
 HANG_DEAF = signal.SIGRTMIN + 3  # the same, and cancellation does not reach it
@@ -63,19 +64,20 @@ def install(hooks: dict[str, Any]) -> None:
     signal.signal(HANG, hang(_hang))
     signal.signal(HANG_DEAF, hang(_hang_deaf))
     signal.signal(BREAK, lambda *_: setattr(Allocator, "step", _fail))
-    _jumping(hooks.get("jumps", []))
+    _jumping()
     if "grace" in hooks:
         health.GRACE_SEC = hooks["grace"]
     if "pause" in hooks:
         supervisor.Intensity = partial(supervisor.Intensity, first_pause_sec=hooks["pause"])
 
 
-def _jumping(jumps: list[float]) -> None:
-    real, left, offset = time.time_ns, list(jumps), 0
+def _jumping() -> None:
+    """From JUMP on, let the wall clock of this process be off by as many seconds as the file ``jump`` says."""
+    real, offset = time.time_ns, 0
 
     def jump(*_: Any) -> None:
         nonlocal offset
-        offset += int(left.pop(0) * 1e9)
+        offset = int(float(Path("jump").read_text()) * 1e9)
 
     time.time_ns = lambda: real() + offset
     signal.signal(JUMP, jump)

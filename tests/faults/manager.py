@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SEC = 60.0
 POLL_SEC = 0.02
 RESTART_SEC = 0.1
+WATCHDOG_SEC, INTERVAL_SEC = 2.0, 0.5
+SERVICE = {
+    "HOTBAND_SOURCE": "simulated",
+    "HOTBAND_PAIRS": "EUR_USD",
+    "HOTBAND_WORKERS": "1",
+    "HOTBAND_PROCESSING_INTERVAL": str(INTERVAL_SEC),
+    "CANDLE_HOT_DAYS": "3",
+    "EVAL_INTERVAL_SEC": "2",
+    "ALLOC_INTERVAL_SEC": "2",
+    "DECISION_LAG_SEC": "0",
+    "LEASE_TTL_SEC": "1",
+}
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -91,6 +105,8 @@ class Manager:
                 self.said.append((now, lines))
                 if "READY" in lines or (heard is not None and "WATCHDOG" in lines):
                     heard = now
+                if "STOPPING" in lines:
+                    heard = None  # the watchdog is for who works
             if heard is not None and now - heard > self._watchdog_sec:
                 self.kills.append(now)
                 self.process.send_signal(signal.SIGABRT)  # as WatchdogSignal has it
@@ -130,3 +146,14 @@ class Manager:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._socket.close()
+
+
+def service(home: Path, url: str, settings: dict[str, str] | None = None, **hooks: object) -> Manager:
+    """Return a manager of a small daemon whose loops step often."""
+    return Manager(home, WATCHDOG_SEC, {**SERVICE, **(settings or {}), "VALKEY_URL": url, "HOOKS": json.dumps(hooks)})
+
+
+def events(log: str, name: str) -> list[dict[str, Any]]:
+    """Return the events of a name in a log."""
+    lines = (json.loads(line) for line in log.rpartition("\n")[0].splitlines() if line.startswith("{"))
+    return [line for line in lines if line["event"] == name]

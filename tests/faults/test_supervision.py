@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
 
 from tests.faults import hooked
-from tests.faults.manager import Manager
+from tests.faults.manager import INTERVAL_SEC, WATCHDOG_SEC, Manager, events, service
 from tests.valkey import Guarded
 
-WATCHDOG_SEC = 2.0
 RECOVERY_SEC = WATCHDOG_SEC + 5.0
-GRACE_SEC, STEP_SEC, INTERVAL_SEC = 1.0, 1.0, 0.5
+GRACE_SEC, STEP_SEC = 1.0, 1.0
 PATIENCE_SEC = 40.0  # of the few runs of the suite, on a machine that is busy
-SERVICE = {
-    "HOTBAND_SOURCE": "simulated",
-    "HOTBAND_PAIRS": "EUR_USD",
-    "HOTBAND_WORKERS": "1",
-    "HOTBAND_PROCESSING_INTERVAL": str(INTERVAL_SEC),
-    "CANDLE_HOT_DAYS": "3",
-    "EVAL_INTERVAL_SEC": "2",
-    "ALLOC_INTERVAL_SEC": "2",
-    "DECISION_LAG_SEC": "0",
-    "LEASE_TTL_SEC": "1",
-}
-
-
-def service(home: Path, url: str, **hooks: object) -> Manager:
-    return Manager(home, WATCHDOG_SEC, {**SERVICE, "VALKEY_URL": url, "HOOKS": json.dumps(hooks)})
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +29,6 @@ def manager(tmp_path_factory: pytest.TempPathFactory, valkey: Guarded, pytestcon
     with service(tmp_path_factory.mktemp("service"), valkey.url, **hooks).managing() as manager:
         manager.ready()
         yield manager
-
-
-def events(log: str, name: str) -> list[dict[str, object]]:
-    return [found for line in log.splitlines() if line.startswith("{") and (found := json.loads(line))["event"] == name]
 
 
 def test_it_tells_what_it_does(manager):

@@ -119,7 +119,7 @@ class ScriptedSource:
 class HandClock:
     """A clock that a test sets by hand; who sleeps takes it along."""
 
-    speed = 1.0
+    speed = slowest = 1.0
 
     def __init__(self, moment: int = NOW) -> None:
         self.moment = moment

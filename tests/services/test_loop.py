@@ -117,6 +117,20 @@ async def test_a_step_that_takes_too_long_costs_those_that_it_covers_and_shifts_
     assert await stage.run(ScriptedLoop(*script)) == [10_000, 11_000, 14_000, 15_000]
 
 
+async def test_who_wakes_hours_late_takes_the_newest_step_and_none_twice():
+    stage = Stage(10_000)
+
+    class Oversleeping(HandClock):
+        async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
+            await super().sleep_until(moment_ms, rank=rank)
+            if moment_ms == 12_000:
+                self.moment = 3_612_345
+
+    stage.clock = Oversleeping(10_000)
+    stage.runner = LoopRunner(stage.clock, stage.telemetry, stage.health, stage.leadership)
+    assert await stage.run(ScriptedLoop(*[nothing] * 4)) == [10_000, 11_000, 3_612_000, 3_613_000, 3_614_000]
+
+
 async def test_a_good_step_is_reported():
     stage = Stage(10_000)
     await stage.run(ScriptedLoop(nothing))

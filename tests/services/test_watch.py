@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
+from hotbandd.errors import ClockError
 from hotbandd.services import watch
 from hotbandd.services.health import GRACE_SEC, LAG_SEC, LAGS, Health
 from tests.services.recording import RecordingTelemetry
@@ -115,3 +117,40 @@ async def test_the_worst_lag_is_shown_until_it_is_a_while_ago():
         health.lagged(0.0)
     assert health.worst_lag_sec == 0.0
     assert "lag" in health.loops
+
+
+class Off:
+    """A clock that is behind the wall clock by what a script says."""
+
+    speed = slowest = 1.0
+
+    def __init__(self, *behind: float) -> None:
+        self._script = list(behind)
+        self.behind_sec = 0.0
+
+    def now(self) -> int:
+        self.behind_sec = self._script.pop(0)
+        return 0
+
+    async def sleep_until(self, moment_ms: int, *, rank: int = 0) -> None:
+        raise NotImplementedError
+
+
+async def test_a_clock_that_is_off_is_told_until_it_is_right(monkeypatch):
+    monkeypatch.setattr(watch, "CLOCK_SEC", 0.001)
+    telemetry, health = RecordingTelemetry(), Health()
+    with capture_logs() as logs, pytest.raises(IndexError):
+        await watch.gauge_clock(Off(0.0, 3600.0, 1800.0, 0.5, -7000.0), telemetry, health)
+    assert [(line["event"], line["behind_sec"]) for line in logs] == [
+        ("clock.off", 3600.0),
+        ("clock.right", 0.5),
+        ("clock.off", -7000.0),
+    ]
+    assert telemetry.calls("clock_behind") == [(0.0,), (3600.0,), (1800.0,), (0.5,), (-7000.0,)]
+    assert "clock" in health.loops
+
+
+@pytest.mark.parametrize("behind", [watch.CLOCK_AT_MOST_SEC + 1, -watch.CLOCK_AT_MOST_SEC - 1, 1.8e9])
+async def test_a_clock_that_was_set_by_hours_ends_the_process(behind):
+    with pytest.raises(ClockError, match="start the daemon again"):
+        await watch.gauge_clock(Off(behind), RecordingTelemetry(), Health())
