@@ -14,10 +14,10 @@ from hotbandd.adapters.simulator import DEFAULT_SEED, DEMO_START_MS, SimulatedSo
 from hotbandd.core.documents import ClockAnchor
 from hotbandd.settings import read_settings
 
-SPEED = 30.0
-SLOT_SEC = 150  # an evaluation and an allocation every 5 real seconds
+SPEED = 10.0
+SLOT_SEC = 60  # an evaluation and an allocation every 6 real seconds
 SETTINGS = {
-    "HOTBAND_PAIRS": "EUR_USD,GBP_USD,AUD_USD",
+    "HOTBAND_PAIRS": "EUR_USD,AUD_USD",
     "HOTBAND_SOURCE": "simulated",
     "CANDLE_HOT_DAYS": "36",
     "EVAL_INTERVAL_SEC": str(SLOT_SEC),

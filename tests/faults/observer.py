@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import anyio
@@ -38,14 +39,14 @@ class Observer:
 
     async def run(self) -> None:
         """Observe for ever."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._again, self._listen)
-            group.start_soon(self._again, self._read)
+        async with asyncio.TaskGroup() as group:  # whose cancelled tasks may still close their connections
+            group.create_task(self._again(self._listen))
+            group.create_task(self._again(self._read))
 
-    async def _again(self, observe: object) -> None:
+    async def _again(self, observe: Callable[[], Awaitable[None]]) -> None:
         while True:
             with suppress(RedisError, OSError):
-                await observe()  # type: ignore[operator]
+                await observe()
             await anyio.sleep(PAUSE_SEC)
 
     # ---- messages

@@ -186,3 +186,4 @@ async def stand(folder: Path, *, tcp: bool = False) -> AsyncIterator[Stand]:
                         yield built
                     finally:
                         observing.cancel()
+                        await asyncio.wait([observing])
