@@ -211,6 +211,20 @@ def status(as_json: Json = False, env_file: EnvFile = None) -> None:
 
 
 @app.command()
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Print one frame, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the page as one JSON line, then a line for each change.")
+    ] = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Watch gates, metrics and weights live, from Valkey alone; q ends it. One frame where the output is no terminal."""
+    from hotbandd.cli import watch as command
+
+    command.watch(env_file, once=once, as_json=as_json)
+
+
+@app.command()
 def schema(
     name: Annotated[str | None, typer.Argument(help="A name of the list, or a key, channel or file.")] = None,
     as_json: Json = False,

@@ -17,6 +17,7 @@ from hotbandd.adapters import log
 from hotbandd.adapters.clock import SteadyClock
 from hotbandd.adapters.simulator import DEFAULT_SEED, DEMO_START_MS, SimulatedSource
 from hotbandd.cli import common, tables
+from hotbandd.core import words
 from hotbandd.core.documents import ClockAnchor
 from hotbandd.errors import HotbandError, UsageError
 from hotbandd.settings import TABLE, Settings, load
@@ -114,7 +115,8 @@ class _Show:
         if seen.blob is not None:
             for pair, flag in seen.blob.gates.items():
                 if flag != self._gates.get(pair, 0):
-                    why = "" if flag else f": {', '.join(seen.blob.reasons[pair]).replace('_', ' ')}"
+                    reasons = ", ".join(words.gate(code, brief=True) for code in seen.blob.reasons[pair])
+                    why = "" if flag else f": {reasons}"
                     self._note(f"{tables.clock_text(seen.blob.ts)}  {pair} {'opened' if flag else 'closed'}{why}")
                 self._gates[pair] = flag
 

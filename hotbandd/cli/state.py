@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import msgspec
 import typer
+from rich.console import Group
 
-from hotbandd.cli import common, tables
-from hotbandd.errors import UnhealthyError
+from hotbandd.cli import common
+from hotbandd.cli.frame import frame
+from hotbandd.cli.looking import Looker
+from hotbandd.core.page_documents import Page
+from hotbandd.errors import StoreUnreachableError, UnhealthyError
 from hotbandd.ports import Store
 
 
@@ -16,22 +20,23 @@ def status(env_file: Path | None, *, as_json: bool) -> None:
     """Show gates, weights and who leads; raise UnhealthyError where something is missing or old."""
     settings = common.settings(env_file, level="warning")
 
-    async def read() -> tables.Picture:
+    async def look() -> tuple[Looker, Page]:
         async with common.store(settings) as store:
-            return await tables.picture(store, settings.pairs, await daemon_now(store))
+            looker = Looker(store, settings)
+            page = await looker.look(days=0 if as_json else sys.maxsize)
+        if looker.fault is not None:
+            raise StoreUnreachableError(looker.fault)
+        return looker, page
 
-    seen = common.run(read)
-    faults = tables.faults(seen, settings.gates_blob_max_age_sec)
+    looker, page = common.run(look)
+    troubles = page.daemon.troubles
     if as_json:
-        leader = seen.leader._asdict() if seen.leader else None
-        shown = {**msgspec.to_builtins(seen._asdict()), "leader": leader}
-        common.print_json({**shown, "healthy": not faults, "faults": faults})
+        common.print_json({**looker.documents(), "healthy": not troubles, "faults": troubles})
     else:
         console = common.console()
-        console.print(tables.headline(seen))
-        console.print(tables.gates_table(seen))
-    if faults:
-        raise UnhealthyError(" ".join(faults))
+        console.print(Group(*frame(page, console.width).lines))
+    if troubles:
+        raise UnhealthyError(" ".join(troubles))
 
 
 def kill_status(env_file: Path | None, *, as_json: bool) -> None:

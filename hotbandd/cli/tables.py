@@ -1,4 +1,4 @@
-"""What gates and weights look like on a terminal; the same table for ``demo`` and ``status``."""
+"""What gates and weights look like on a terminal; the table of ``demo``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from hotbandd.core import words
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, GateState, Manifold, RollingSummary, Weights
 from hotbandd.ports import Lease, Store
 
@@ -41,23 +42,6 @@ async def picture(store: Store, pairs: tuple[str, ...], now: int) -> Picture:
     )
 
 
-def faults(seen: Picture, max_age_sec: int) -> list[str]:
-    """Return what is missing or old, a sentence each."""
-    found = []
-    if seen.leader is None:
-        found.append("Nobody leads: no daemon publishes.")
-    if seen.blob is None:
-        found.append("There is no gates blob: the evaluator has not published, or not for too long.")
-    elif seen.now - seen.blob.evaluated_ts > max_age_sec * 1000:
-        found.append(f"The gates are {(seen.now - seen.blob.evaluated_ts) // 1000} s old.")
-    if seen.status is None:
-        found.append("The allocator has not reported for two intervals.")
-    missing = [pair for pair, document in seen.manifolds.items() if document is None]
-    if missing:
-        found.append(f"No fresh manifold of {', '.join(missing)}: no candles came for five minutes.")
-    return found
-
-
 def gates_table(seen: Picture, regimes: Mapping[str, str] | None = None) -> Table:
     """Return one row per instrument: its metrics, its back-test, its gate with reasons, its weight."""
     table = Table(box=None, header_style="bold", padding=(0, 1))
@@ -87,7 +71,7 @@ def headline(seen: Picture) -> str:
     if seen.weights is not None:
         parts.append(f"weights of {clock_text(seen.weights.ts)}, {sum(seen.weights.weights.values()):.3f} of the book")
     if seen.status is not None:
-        parts.append(f"allocator: {_words(seen.status.reason)}{', holding' if seen.status.held else ''}")
+        parts.append(f"allocator: {words.allocated(seen.status.reason)}{', holding' if seen.status.held else ''}")
     return " · ".join(parts)
 
 
@@ -115,8 +99,4 @@ def _decided(pair: str, seen: Picture) -> tuple[str, ...]:
         return ("-", shown, "")
     if seen.blob.gates[pair]:
         return ("[green]open[/green]", shown, "")
-    return ("[red]shut[/red]", shown, ", ".join(map(_words, seen.blob.reasons[pair])))
-
-
-def _words(code: str) -> str:
-    return code.replace("_", " ")
+    return ("[red]shut[/red]", shown, ", ".join(words.gate(code, brief=True) for code in seen.blob.reasons[pair]))

@@ -25,6 +25,7 @@ COMMANDS = [
     "report",
     "snapshot",
     "status",
+    "watch",
     "schema",
     "explain",
     "doctor",
@@ -52,7 +53,7 @@ def test_every_command_has_help(cli, command):
     assert not ended.err
 
 
-@pytest.mark.parametrize("command", ["status", "kill status", "kill engage", "kill release"])
+@pytest.mark.parametrize("command", ["status", "watch", "watch --json", "kill status", "kill engage", "kill release"])
 def test_what_needs_a_server_starts_none_and_says_that_there_is_none(cli, tmp_path, command):
     ended = cli(*command.split())
     assert ended.code == 3
@@ -60,7 +61,7 @@ def test_what_needs_a_server_starts_none_and_says_that_there_is_none(cli, tmp_pa
     assert not list(tmp_path.glob("data/valkey/*.sock"))
 
 
-@pytest.mark.parametrize("command", ["status", "kill engage", "run"])
+@pytest.mark.parametrize("command", ["status", "watch", "kill engage", "run"])
 def test_a_server_that_does_not_answer_is_named(cli, command):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

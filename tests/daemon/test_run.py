@@ -63,7 +63,7 @@ def test_status_tells_the_same_to_programs_and_people(ready, home):
     people = hotbandd(home, "status", **PAIRS)
     assert people.code == ended.code
     assert "kill switch" in people.out
-    assert "insufficient history" in people.out
+    assert "too little history" in people.out
 
 
 def test_a_second_daemon_in_the_same_home_is_refused_and_the_first_goes_on(ready, home):
