@@ -45,6 +45,7 @@ from hotbandd.services.leader import Leader, Leadership
 from hotbandd.services.loop import Loop, LoopRunner
 from hotbandd.services.market import Market
 from hotbandd.services.page import Pages
+from hotbandd.services.picture import Shown
 from hotbandd.services.supervisor import supervise
 from hotbandd.services.view import Secured, View
 from hotbandd.settings import TABLE, Settings
@@ -286,7 +287,7 @@ async def _start(
         tasks.start_soon(watch.gauge_clock, plan.clock, telemetry, health, name="clock")
     for name in roots:
         health.waiting(name, 0.0)  # to be heard of from the start on
-    pages = Pages(built.context, built.evaluator, built.allocator, health, source=ports.source.name)
+    pages = Pages(Shown(built.context, built.evaluator, built.allocator, health, ports.source.name))
     view = _view(plan, built, ports.source, telemetry, pages)
     if plan.manager is not None:
         manager = plan.manager
