@@ -23,9 +23,9 @@ from hotbandd.services.context import Context
 log = structlog.get_logger()
 
 OVERLAP_MS = 5 * MINUTE_MS  # asked for again every time, so that a late or corrected candle is taken
-REPAIR_MS = (
-    60 * MINUTE_MS
-)  # before the newest candle: a minute that is missing there is asked for again, it may have come late or spoilt
+# Before the newest candle; a minute that is missing there is asked for again: it may have come late or spoilt. Long enough that after an
+# hour of bad answers the first of them is still within.
+REPAIR_MS = 120 * MINUTE_MS
 RECENT_MS = 3 * DAY_MS  # fetched before the rest of the history, so that manifolds come at once
 FAR_MS = 2**53
 Range = tuple[int, int]

@@ -322,7 +322,7 @@ async def test_a_store_that_began_anew_gets_its_candles_back():
     assert same(await stage.stored(), stage.held(days=7))
 
 
-async def test_a_candle_that_had_to_be_refused_is_asked_for_until_it_is_had_or_an_hour_is_over():
+async def test_a_candle_that_had_to_be_refused_is_asked_for_until_it_is_had_or_two_hours_are_over():
     stage = await Stage(candle_hot_days=4).start()
     await stage.step()
     await stage.step(1)
@@ -340,7 +340,7 @@ async def test_a_candle_that_had_to_be_refused_is_asked_for_until_it_is_had_or_a
 
     later = int(np.searchsorted(whole.t, stage.clock.now() // MINUTE_MS * MINUTE_MS))
     stage.source.held[EUR] = whole._replace(high=np.where(np.arange(whole.size) == later, 0.5, whole.high))
-    for _ in range(30):
+    for _ in range(45):
         await stage.step(4)
     asked = [start for pair, start, _ in stage.source.asked if pair == EUR]
     assert asked[-1] >= stage.clock.now() - 10 * MINUTE_MS
