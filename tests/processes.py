@@ -151,6 +151,12 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
+def parent(pid: int) -> int | None:
+    """Return the parent of a process that runs."""
+    stat = _stat(pid)
+    return None if stat is None else stat[1]
+
+
 def _stat(pid: int) -> tuple[str, int] | None:
     """Return state and parent of a process that runs."""
     try:

@@ -9,9 +9,11 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
+import httpx
 import numpy as np
 import pytest
 
@@ -21,12 +23,20 @@ from hotbandd.core import manifold
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.core.series import Series
 from tests.faults.runs import Runs, on_this_machine
-from tests.processes import gone
+from tests.processes import Daemon, command_line, gone, parent, running
 from tests.services.scenes import NOW, minutes, settings_of
 from tests.valkey import eventually
 
 BACK_SEC = 0.5
 PATIENCE_SEC = 10.0
+DAEMON = {
+    "HOTBAND_SOURCE": "simulated",
+    "HOTBAND_PAIRS": "EUR_USD,USD_JPY,AUD_USD",
+    "HOTBAND_WORKERS": "2",
+    "CANDLE_HOT_DAYS": "35",
+    "EVAL_INTERVAL_SEC": "1",
+    "DECISION_LAG_SEC": "0",
+}
 WORKERS = 2
 FAMILY = parts.hydrator(settings_of(), "scripted").family
 CANDLES = 60_000  # a kernel of a tenth of a second
@@ -121,3 +131,34 @@ async def test_without_the_process_that_forks_workers_another_one_does(runs: Run
             await anyio.sleep(random.uniform(0, bench.kernel_sec))
             forker = multiprocessing.forkserver._forkserver._forkserver_pid
             runs.recovered(await bench.killed([forker]))
+
+
+def test_a_daemon_whose_workers_are_killed_completes_its_cycle(runs: Runs, tmp_path):
+    promise = "history loaded, gates published, no loop failed, the restart counted"
+    killed = 0
+    for seed, random in runs.of("workers of a daemon killed while it takes its history in", promise, short=1, full=30):
+        home = tmp_path / str(seed)
+        home.mkdir()
+        with running(home, **DAEMON) as daemon:
+            daemon.event("intake.restored")
+            workers = daemon.until(lambda: forked(daemon), "a worker")
+            time.sleep(random.uniform(0, 0.2))
+            victims = random.choice([workers[:1], workers])
+            for pid in victims:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            daemon.event("hydrator.loaded")
+            daemon.event("evaluator.published")
+            assert not daemon.events("loop.failed")
+            metrics = httpx.get(daemon.event("daemon.started")["http"] + "/metrics").text
+            killed += "hotband_worker_restarts_total 1.0" in metrics
+            assert daemon.end(signal.SIGTERM) < PATIENCE_SEC
+            assert daemon.process.returncode == 0
+    runs.note(f"the pool was replaced in {killed}")
+
+
+def forked(daemon: Daemon) -> list[int]:
+    """Return the workers of a daemon: what the process that forks them has forked."""
+    family = daemon.family()
+    forkers = {pid for pid in family if "multiprocessing.forkserver" in command_line(pid)}
+    return sorted(pid for pid in forkers if parent(pid) in forkers)
