@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.core.candles import DAY_MS, concatenate
+from tests.faults.runs import Runs
 from tests.processes import bare_environment, hotbandd
 from tests.valkey import ROOT
 
@@ -116,11 +117,8 @@ def test_the_replay_shows_open_gates_a_boundary_and_weights(replayed: Documents)
     assert any(document["weights"] for document in weights)
 
 
-KILLED_AT = ("3", "9!", "14", "20!")
-
-
 async def test_live_with_and_without_kills_publishes_what_the_replay_does(
-    raw: Redis, valkey_url: str, candles: Path, replayed: Documents, tmp_path: Path
+    runs: Runs, raw: Redis, valkey_url: str, candles: Path, replayed: Documents, tmp_path: Path
 ) -> None:
     """Each killed process dies outright before or after one of its publications; the next one begins at the moment of that."""
     async with heard(valkey_url) as whole:
@@ -128,15 +126,22 @@ async def test_live_with_and_without_kills_publishes_what_the_replay_does(
     assert placed(whole) == replayed
     assert len(whole) == len(replayed)
     states = await counters(raw)
-    await raw.flushall()
-    begin = BEGIN
-    async with heard(valkey_url) as parts:
-        for die in KILLED_AT:
-            assert await live(valkey_url, candles, tmp_path, begin, die) == -signal.SIGKILL
-            begin = await moment_of_death(raw, begin)
-        assert await live(valkey_url, candles, tmp_path, begin) == 0
-    assert placed(parts) == replayed
-    assert await counters(raw) == states
+    kills = 0
+    promise = "gates, weights, passes and fails as if it had not been"
+    for _, random in runs.of("daemon killed at any of its publications, several times", promise, short=1, full=100):
+        await raw.flushall()
+        begin = BEGIN
+        async with heard(valkey_url) as parts:
+            for _ in range(random.randint(1, 3)):
+                die = f"{random.randint(1, 20)}{random.choice(['', '!'])}"
+                ended = await live(valkey_url, candles, tmp_path, begin, die)
+                assert ended in {0, -signal.SIGKILL}
+                kills += ended != 0
+                begin = await moment_of_death(raw, begin)
+            assert await live(valkey_url, candles, tmp_path, begin) == 0
+        assert placed(parts) == replayed
+        assert await counters(raw) == states
+    runs.note(f"{kills} kills")
 
 
 async def moment_of_death(raw: Redis, begin: int) -> int:
