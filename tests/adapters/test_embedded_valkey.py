@@ -15,6 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from hotbandd.adapters import embedded_valkey
+from hotbandd.adapters.embedded_folder import SOCKET_BYTES, Folder
 from hotbandd.adapters.embedded_valkey import embedded, running
 from hotbandd.errors import StoreUnreachableError
 from tests.valkey import eventually, launched, owner
@@ -127,7 +128,7 @@ async def test_who_starts_right_after_the_owner_was_killed_waits_for_its_server_
 
 
 async def test_a_server_that_outlives_its_owner_is_ended_and_not_joined(home: Path) -> None:
-    folder = embedded_valkey.Folder(home)
+    folder = Folder(home)
     assert folder.take()
     assert folder.lock()
     orphan = embedded_valkey.Server(folder, embedded_valkey._binary())
@@ -182,20 +183,20 @@ async def test_a_server_that_does_not_end_is_killed(home: Path, monkeypatch: pyt
 def far_home(home: Path) -> Iterator[Path]:
     far = home / ("far-" * 20) / ("away-" * 20)
     yield far
-    shutil.rmtree(embedded_valkey.Folder(far).socket.parent, ignore_errors=True)
+    shutil.rmtree(Folder(far).socket.parent, ignore_errors=True)
 
 
 async def test_a_home_too_long_for_a_socket_has_it_in_a_private_folder(far_home: Path) -> None:
     async with embedded(far_home) as url:
         assert await running(far_home) == url
         path = Path(url.removeprefix("unix://"))
-        assert len(os.fsencode(path)) <= embedded_valkey.SOCKET_BYTES
+        assert len(os.fsencode(path)) <= SOCKET_BYTES
         assert mode(path.parent) == 0o700
         assert (far_home / "data" / "valkey" / "appendonlydir").is_dir()
 
 
 async def test_a_private_folder_that_others_can_enter_is_not_used(far_home: Path) -> None:
-    folder = embedded_valkey.Folder(far_home).socket.parent
+    folder = Folder(far_home).socket.parent
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.raises(StoreUnreachableError, match="belongs to somebody else"):
