@@ -13,7 +13,7 @@ from hotbandd import daemon, parts
 from hotbandd.adapters.clock import SteadyClock
 from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.core.live_params import Overlays
-from hotbandd.errors import ComputeError, HotbandError, ParamsError, StoreUnreachableError
+from hotbandd.errors import ComputeError, HotbandError, ParamsError, StoreUnreachableError, first_of
 from hotbandd.services.leader import Leader
 from hotbandd.services.loop import Loop, LoopRunner
 from hotbandd.services.supervisor import supervise
@@ -24,7 +24,7 @@ from tests.simulation.virtual_loop import LOOP, PROCESS, Process, VirtualLoop
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-AHEAD_SEC = 900.0  # the hydrator's interval: like the slots', so that a month fits into seconds
+HYDRATOR_SEC = 1800.0  # the hydrator's interval: as the allocator's, so that a month fits into seconds
 
 
 class Silent:
@@ -168,7 +168,9 @@ class Daemon(Process):
         for error in group.exceptions:
             if isinstance(error, BaseExceptionGroup):
                 self._explained(error)
-            elif error.__cause__ is not None and not isinstance(error.__cause__, HotbandError | TimeoutError):
+            elif not (
+                error.__cause__ is None or isinstance(error.__cause__, TimeoutError) or first_of(error.__cause__)
+            ):
                 self.world.observer.fail(f"{self.name} ended by {error}")
 
     async def _run(self) -> None:
@@ -203,7 +205,7 @@ class Daemon(Process):
     def _hasten(self, built: daemon.Desk) -> None:
         """Have candles taken in as seldom as slots come, and only what decisions read published, unless the seed has it otherwise."""
         if self.world.fast:
-            built.hydrator.rules = replace(built.hydrator.rules, interval_sec=AHEAD_SEC, for_readers=False)
+            built.hydrator.rules = replace(built.hydrator.rules, interval_sec=HYDRATOR_SEC, for_readers=False)
 
 
 def holder(draw: random.Random, count: int) -> str:

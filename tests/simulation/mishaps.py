@@ -204,7 +204,7 @@ def other_settings(world: World, draw: random.Random) -> None:
             risk_alloc_target_pct=draw.choice([0.3, 0.2, 0.15, 0.07]),
             pm_max_per_pos_pct=draw.choice([0.2, 0.1, 0.05]),
             alloc_hold_mode=mode,
-            alloc_max_hold_sec=draw.choice([0, 1800, 3600, 7200]),
+            alloc_max_hold_sec=draw.choice([0, 3600, 7200, 14400]),
             alloc_top_k=draw.choice([1, 2, 3]),
             req_consec=draw.choice([1, 2, 3]),
             cooldown_sec=draw.choice([0, 3600, 7200]),

@@ -27,8 +27,8 @@ from tests.simulation.server import Server
 from tests.simulation.virtual_loop import VirtualLoop, virtual_time
 
 SHORT_DAY_MS = DAY // 5  # a day of a back-test, where a seed is to be fast: its 30 days are six then
-CALM_SEC = 4 * 3600
-CALM_DAYS = 0.1  # of the undisturbed run that the end is compared with
+CALM_SEC = 5 * 3600
+CALM_DAYS = 0.15  # of the undisturbed run that the end is compared with
 PER_DAY = 4.0  # mishaps
 PAIRS = ("EUR_USD", "GBP_USD", "USD_JPY", "AUD_USD", "USD_CHF", "NZD_USD")
 # Wednesdays; before each lie weekends, and before some a change of clocks, or Christmas and New Year.
@@ -252,7 +252,7 @@ def settings(pairs: tuple[str, ...], *, fast: bool, draw: random.Random) -> Sett
         "SIGNATURE_LEVELS": 2,
     }
     if fast:
-        given.update(EVAL_INTERVAL_SEC=1800, ALLOC_INTERVAL_SEC=900)
+        given.update(EVAL_INTERVAL_SEC=3600, ALLOC_INTERVAL_SEC=1800, ALLOC_MAX_HOLD_SEC=7200)
     return load({name: str(value) for name, value in given.items()}, None).settings
 
 
