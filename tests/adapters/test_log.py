@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotbandd.adapters.log import configure, redactor
+from hotbandd.adapters.log import configure, on_failure, redactor
 from hotbandd.settings import MASK, Secret
 
 SECRET = 'hu"sh\\é/1'
@@ -154,6 +156,18 @@ def test_a_stream_that_is_gone_spills_nothing_elsewhere(capsys: pytest.CaptureFi
     structlog.get_logger().info("x", text=SECRET)
     logging.getLogger("some.library").warning("%s", SECRET)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_line_that_cannot_be_written_is_reported() -> None:
+    failures: list[str] = []
+    with Path("/dev/full").open("w", buffering=1) as full:
+        configure("info", "json", interactive=False, stream=full)
+        on_failure(lambda: failures.append("failed"))
+        structlog.get_logger().info("x")
+        logging.getLogger("some.library").warning("y")
+        with suppress(OSError):
+            full.close()
+    assert failures == ["failed", "failed"]
 
 
 @given(st.text(min_size=1, max_size=30), st.text(max_size=10), st.text(max_size=10))

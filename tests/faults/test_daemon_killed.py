@@ -123,7 +123,7 @@ def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(runs: 
     socket = home / "data" / "valkey" / "valkey.sock"
     promise = "0 orphans after 1 s; the next start loses no candle, state, pass or fail"
     seen, before = 0, NOTHING
-    for seed, random in runs.of("daemon killed, with its embedded Valkey", promise, short=2, full=100):
+    for seed, random in runs.of("daemon killed, with its embedded Valkey", promise, short=1, full=100):
         with running(home, log=f"{seed}.log", **SETTINGS) as daemon:
             lives(daemon, random)
             with suppress(RedisError), Redis(unix_socket_path=str(socket)) as client:

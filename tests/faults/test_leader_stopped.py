@@ -125,7 +125,7 @@ async def test_a_leader_that_was_stopped_publishes_nothing_once_another_took_ove
             runs.recovered(took)
             assert took <= (on_this_machine(TTL_SEC + 1) if runs.full else PATIENCE_SEC)
 
-        for _, random in runs.of(name, promise, short=3, full=1000 // TOGETHER):
+        for _, random in runs.of(name, promise, short=2, full=1000 // TOGETHER):
             async with anyio.create_task_group() as group:
                 for one in pairs:
                     group.start_soon(turn, one, Random(random.random()))

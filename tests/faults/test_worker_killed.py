@@ -107,7 +107,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
 @pytest.mark.parametrize("busy", [True, False], ids=["in mid-kernel", "idle"])
 async def test_a_killed_worker_costs_half_a_second_at_most_and_no_task(runs: Runs, bench: Bench, busy):
     name = f"worker killed {'in mid-kernel' if busy else 'while idle'}"
-    for _, random in runs.of(name, "pool back ≤ 0.5 s; every task answered, and right", short=3, full=100):
+    for _, random in runs.of(name, "pool back ≤ 0.5 s; every task answered, and right", short=2, full=100):
         await bench.side_by_side(2 * WORKERS)
         workers = sorted(bench.pool._pool.executor._processes or {})
         assert len(workers) == WORKERS
