@@ -24,7 +24,7 @@ from hotbandd.errors import StoreUnreachableError
 log = structlog.get_logger()
 
 START_SEC = 30.0  # the server may have an append-only file of months to read
-STOP_SEC = 3.0
+STOP_SEC = 2.0
 ANSWER_SEC = 1.0
 POLL_SEC = 0.02
 RESTART_SEC = 0.5
@@ -166,7 +166,7 @@ class Server:
                 log.info("valkey.restarted")
 
     async def stop(self) -> None:
-        """Ask the process to end, and kill it where it does not within 3 s."""
+        """Ask the process to end, and kill it where it does not within two seconds."""
         process, self._process = self._process, None
         if process is None:
             return

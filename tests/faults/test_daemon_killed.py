@@ -138,6 +138,24 @@ def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(runs: 
     runs.note(f"{seen} of them with states of gates")
 
 
+def test_a_daemon_whose_embedded_server_hangs_ends_it_and_itself(runs: Runs, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    promise = "exit ≤ 5 s, code 0, no process left"
+    for seed, random in runs.of("SIGTERM while the embedded Valkey hangs", promise, short=1, full=30):
+        with running(home, log=f"{seed}.log", **SETTINGS) as daemon:
+            daemon.event("daemon.started")
+            time.sleep(random.uniform(0, 3))
+            (server,) = [pid for pid in daemon.family() if "valkey-server" in command_line(pid)]
+            os.kill(server, signal.SIGSTOP)
+            time.sleep(random.choice([0.0, random.uniform(0, 3)]))
+            took = daemon.end(signal.SIGTERM)
+        runs.recovered(took)
+        assert took <= (on_this_machine(LIMIT_SEC) if runs.full else PATIENCE_SEC)
+        assert daemon.process.returncode == 0, daemon.stderr
+        all_gone(home, PATIENCE_SEC)
+
+
 async def market(now: int) -> dict[str, Candles]:
     source, found = SimulatedSource(), {}
     for pair in PAIRS:
