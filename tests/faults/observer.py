@@ -28,6 +28,7 @@ class Observer:
     def __init__(self, url: str, pairs: Sequence[str], max_age_ms: int) -> None:
         self.heard = 0
         self.read = 0
+        self.over = False
         self._url = url
         self._pairs = pairs
         self._max_age_ms = max_age_ms
@@ -38,13 +39,13 @@ class Observer:
         self._seen: dict[str, bytes] = {}
 
     async def run(self) -> None:
-        """Observe for ever."""
-        async with asyncio.TaskGroup() as group:  # whose cancelled tasks may still close their connections
+        """Observe until it is ``over``, which is said rather than cancelled, so that connections are closed."""
+        async with asyncio.TaskGroup() as group:
             group.create_task(self._again(self._listen))
             group.create_task(self._again(self._read))
 
     async def _again(self, observe: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while not self.over:
             with suppress(RedisError, OSError):
                 await observe()
             await anyio.sleep(PAUSE_SEC)
@@ -52,10 +53,11 @@ class Observer:
     # ---- messages
 
     async def _listen(self) -> None:
-        async with Redis.from_url(self._url, protocol=2) as client, client.pubsub() as channels:
+        async with Redis.from_url(self._url, protocol=2, socket_timeout=5) as client, client.pubsub() as channels:
             await channels.subscribe(*CHANNELS)
-            async for message in channels.listen():
-                if message["type"] == "message":
+            while not self.over:
+                message = await channels.get_message(timeout=1.0)
+                if message is not None and message["type"] == "message":
                     self.heard += 1
                     self._message(message["channel"].decode(), message["data"])
 
@@ -99,8 +101,8 @@ class Observer:
     async def _read(self) -> None:
         names = [keys.GATES_BLOB, keys.WEIGHTS, keys.ALLOCATOR_STATUS]
         names += [keys.eligible(pair) for pair in self._pairs] + [keys.summary(pair) for pair in self._pairs]
-        async with Redis.from_url(self._url, protocol=2) as client:
-            while True:
+        async with Redis.from_url(self._url, protocol=2, socket_timeout=5) as client:
+            while not self.over:
                 blob, weights, status, *others = await client.mget(names)
                 self.read += 1
                 flags, summaries = others[: len(self._pairs)], others[len(self._pairs) :]

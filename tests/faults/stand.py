@@ -185,5 +185,5 @@ async def stand(folder: Path, *, tcp: bool = False) -> AsyncIterator[Stand]:
                         await built.begin()
                         yield built
                     finally:
-                        observing.cancel()
+                        observer.over = True
                         await asyncio.wait([observing])
