@@ -75,6 +75,12 @@ class Hydrator:
 
     async def step(self, due: Due) -> None:
         """Take in what closed since the last step, and publish; then go on with the history while there is time."""
+        try:
+            await self._take_in(due)
+        finally:  # whatever is away, so that no outage lets anything grow
+            self._intake.forget(self._clock.now())
+
+    async def _take_in(self, due: Due) -> None:
         lease = await self._leadership.held()
         if lease.epoch != self._epoch:
             await self._restore(lease)
@@ -87,7 +93,6 @@ class Hydrator:
         await self._publish(lease)
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
-        self._intake.forget(self._clock.now())
 
     async def _restore(self, lease: Lease) -> None:
         """Begin with what the store holds. Give back what it lost of what is known here: the history first, for decisions read it."""

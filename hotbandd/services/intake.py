@@ -167,8 +167,11 @@ class Intake:
 
     def forget(self, now: int) -> None:
         """Drop candles that are older than the history is long."""
-        for series in self._market.series.values():
-            series.trim(self._oldest(now))
+        oldest = self._oldest(now)
+        for pair, series in self._market.series.items():
+            series.trim(oldest)
+            backlog = self._backlogs[pair]
+            backlog.unsaved = backlog.unsaved.take(backlog.unsaved.t >= oldest)
 
     async def _fetch(self, pair: str, wanted: Range, now: int, *, stage: bool = False) -> list[Candles]:
         """Fetch a range into the series, or, to ``stage`` it, only return its parts; either way it is to be saved."""

@@ -272,6 +272,24 @@ async def test_a_store_that_is_away_while_history_comes_loses_none_of_it():
         assert same(stage.desk.context.market.series[pair].candles, stage.held(pair, 7))
 
 
+async def test_nothing_grows_beyond_the_hot_days_while_the_store_is_away():
+    stage = await Stage(candle_hot_days=2).start()
+    stage.source.held = {pair: trading(HOLD, NOW + 6 * DAY_MS) for pair in PAIRS}
+    await stage.step()
+    stage.store.away = True
+    for _ in range(10):
+        with pytest.raises(StoreUnreachableError):
+            await stage.step(12 * 60)
+    assert all(series.size <= 2.5 * DAY_MS / MINUTE_MS for series in stage.desk.context.market.series.values())
+    stage.store.away = False
+    stage.store.calls.clear()
+    await stage.step(1)
+    assert same((await stage.stored()).between(stage.clock.now() - DAY_MS, stage.clock.now()), stage.held(days=1))
+    assert all(backlog.unsaved.size == 0 for backlog in stage.desk.intake._backlogs.values())
+    oldest = (await stage.stored()).t[0]
+    assert oldest >= stage.clock.now() - 2 * DAY_MS - MINUTE_MS
+
+
 async def test_history_that_was_half_fetched_under_another_lease_comes_in_once():
     stage = await Stage(candle_hot_days=8).start()
     whole = stage.source.held[EUR]
