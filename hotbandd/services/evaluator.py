@@ -12,10 +12,9 @@ import numpy as np
 import structlog
 
 from hotbandd.core import floors, gates, manifold, manifold_documents, repetition, schedule, spans
-from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.core.candles import MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, RollingSummary
 from hotbandd.core.entry_bounds import EntryBounds
-from hotbandd.core.floors import History
 from hotbandd.core.gates import Reason, Verdict
 from hotbandd.core.signature import signature_codes
 from hotbandd.core.spans import Figures
@@ -23,12 +22,12 @@ from hotbandd.errors import CorruptPayloadError, HotbandError
 from hotbandd.ports import Evaluation, Lease, LiveParams
 from hotbandd.services.backtests import Backtests
 from hotbandd.services.context import Context
+from hotbandd.services.evaluations import Evaluations
 from hotbandd.services.loop import Due
 from hotbandd.services.parameters import ParametersInForce, Rules
 
 log = structlog.get_logger()
 
-HISTORY_MS = 30 * DAY_MS
 FINISH_SEC = 30.0
 DECIDING_SPAN, RECENT_SPAN = str(spans.JUDGED_SPAN), str(spans.RECENT_SPAN)
 
@@ -84,8 +83,7 @@ class Evaluator:
         self._stepped = anyio.Event()
         self._states: dict[str, GateState] = {}
         self._verdicts: dict[str, Verdict] = {}
-        self._points: dict[tuple[str, str], History] = {}
-        self._recalled: set[tuple[str, str]] = set()
+        self._evaluations = Evaluations(context.store, context.leadership)
         self._summaries: dict[str, RollingSummary] = {}
         self.deadline_sec = max(60.0, rules.interval_sec / context.clock.speed)
 
@@ -133,7 +131,7 @@ class Evaluator:
                 log.warning("evaluator.corrupt", instrument=pair, error=str(error))
                 self._states[pair] = GateState()
         self._verdicts.clear()
-        self._recalled.clear()
+        self._evaluations.read_anew()
         self._summaries.clear()
 
     # ---- one slot
@@ -141,7 +139,7 @@ class Evaluator:
     async def _evaluate(self, lease: Lease, slot: int) -> None:
         await self._in_force.renew(self.rules)
         for pair in self._market.pairs:
-            await self._recall(lease, pair, slot)
+            await self._evaluations.recall(lease, (pair, self._in_force.key(pair)), slot)
         found: dict[str, Evaluated] = {}
 
         async def one(pair: str) -> None:
@@ -178,7 +176,7 @@ class Evaluator:
 
     def _judged(self, lease: Lease, pair: str, slot: int, key: str, newest: int, figures: Figures) -> Evaluated:
         rules, state = self.rules, self._states[pair]
-        history = self._points[pair, key].between(slot - HISTORY_MS, slot)
+        history = self._evaluations.before((pair, key), slot)
         own = floors.floors(rules.floors, history, rules.adaptive_share)
         span = figures.spans[DECIDING_SPAN]
         verdict = gates.judge(
@@ -207,28 +205,6 @@ class Evaluator:
         counts = gates.steps(state, verdict, slot, newest)
         point = EvaluationPoint(ts=slot, trades=span.trades, calmar=span.calmar, pnl_total=span.pnl_total)
         return Evaluated(stepped, verdict, summary if figures.integrity else None, point if counts else None)
-
-    async def _recall(self, lease: Lease, pair: str, slot: int) -> None:
-        """Read the kept evaluations of the 30 days before a slot once; they are carried on from then.
-
-        Under a new lease what is known of them here is given back to a store that lost it.
-        """
-        place = pair, self._in_force.key(pair)
-        if place in self._recalled:
-            return
-        for other in [known for known in self._points if known[0] == pair and known != place]:
-            del self._points[other]
-            self._recalled.discard(other)
-        stored = {point.ts: point for point in await self._store.evaluation_points(*place, slot - HISTORY_MS, slot)}
-        known = {point.ts: point for point in self._points.get(place, History()).between(slot - HISTORY_MS, slot)}
-        lost = [point for ts, point in known.items() if ts not in stored]
-        if lost:
-            log.warning("evaluator.given_back", instrument=pair, evaluations=len(lost))
-            outcome = await self._store.put_evaluation_points(lease, *place, lost)
-            self._leadership.accept(outcome, f"the evaluations of {pair}", lease)
-        whole = known | stored
-        self._points[place] = History(whole[ts] for ts in sorted(whole))
-        self._recalled.add(place)
 
     # ---- publication
 
@@ -285,7 +261,7 @@ class Evaluator:
             else:
                 self._summaries.pop(pair, None)
         for key, point in points.items():
-            self._points.setdefault(key, History()).add(point)
+            self._evaluations.add(key, point)
         if found:
             self._slot = slot
             self._stepped.set()
