@@ -47,6 +47,10 @@ def store_call_fails(world: World, draw: random.Random) -> None:
         world.server.faults.failing[world.server.calls + draw.randrange(1, 60)] = draw.choice(["before", "after"])
 
 
+def store_dies_publishing(world: World, draw: random.Random) -> None:
+    world.server.faults.dying = draw.choice([draw.randrange(1, 600), draw.randrange(600, 9000)]) * SECOND
+
+
 def store_emptied(world: World, draw: random.Random) -> None:
     world.server.restart(None)
     store_away(world, draw)
@@ -230,6 +234,8 @@ MISHAPS: tuple[Callable[[World, random.Random], None], ...] = (
     store_flaky,
     store_call_fails,
     store_call_fails,
+    store_dies_publishing,
+    store_dies_publishing,
     store_emptied,
     store_restored,
     value_corrupt,

@@ -29,6 +29,9 @@ class Faults:
     slow: int = 0
     flaky: int = 0
     wrong_type: dict[str, int] = field(default_factory=dict)
+    dying: int = (
+        0  # goes away for so long (ms) once a publication of the gates or weights is done, whose answer is lost
+    )
     failing: dict[int, str] = field(default_factory=dict)  # the n-th call from now on: before it is done, or after
 
 
@@ -79,6 +82,9 @@ class Server:
                 await anyio.sleep(self.draw.uniform(2, 10))
             raise StoreUnreachableError(f"{name}: nobody answers")
         answer = await self._done(client, name, args, kwargs)
+        if self.faults.dying and name == "publish" and args[0].fence and args[0].fence.document in ("gates", "weights"):
+            before, self.faults.away, self.faults.dying = "after", now + self.faults.dying, 0
+            self.faults.hangs = self.faults.away
         if before == "after" or self._stumbles():
             raise StoreUnreachableError(f"{name}: the answer was lost")
         if self.faults.slow > now:
