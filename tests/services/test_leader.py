@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from hotbandd.core.documents import encode
 from hotbandd.errors import FencedError
 from hotbandd.ports import Lease, Outcome
+from hotbandd.services import leader
 from hotbandd.services.health import Health
 from hotbandd.services.leader import Leader, Leadership
+from tests.adapters import store_samples as samples
 from tests.services.recording import RecordingTelemetry
 from tests.services.scenes import HandClock, ShakyStore, settings_of, store_of
 from tests.valkey import eventually
@@ -159,6 +162,21 @@ async def test_a_corrupt_lease_is_nobodys_to_take_until_it_is_gone(store):
         await eventually(holds(lambda: one.leads))
 
 
+async def test_a_lease_that_was_taken_while_the_process_ended_is_given_up_too(store):
+    one = Process(store, "one", ttl_sec=3600)
+    taken = anyio.Event()
+
+    async def acquire(*args: object, **more: object) -> None:
+        await store.inner.acquire_lease(*args, **more)
+        taken.set()
+        await anyio.sleep_forever()  # the answer comes too late
+
+    store.acquire_lease = acquire
+    async with one.running():
+        await taken.wait()
+    assert await store.leader() is None
+
+
 async def test_an_end_while_the_store_is_away_is_not_held_up(store):
     one = Process(store, "one")
     with anyio.fail_after(2):
@@ -207,3 +225,68 @@ def test_a_fenced_publication_of_an_earlier_lease_leaves_the_present_one():
     with pytest.raises(FencedError):
         leadership.accept(Outcome.FENCED, "the gates", Lease("one", 1))
     assert leadership.lease == Lease("one", 2)
+
+
+async def test_what_the_store_lost_is_back_before_this_process_leads_again(store):
+    one = Process(store, "one", ttl_sec=3600)
+    order = []
+    give_back, gain = store.inner.give_back, one.leadership.gain
+
+    async def noted(lease, *, repeat):
+        order.append(("give_back", lease.epoch, repeat, one.leads))
+        return await give_back(lease, repeat=repeat)
+
+    store.inner.give_back = noted
+    one.leadership.gain = lambda lease: (order.append(("gain", lease.epoch)), gain(lease))
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+        first = one.leadership.lease
+        await store.publish_evaluation(first, samples.evaluation(samples.START, first.epoch, 1))
+        await store.inner._backend.set("hotband:fence:gates", b"1:1")  # as a server with older data
+        await eventually(holds(lambda: one.leads and one.leadership.lease != first))
+        assert (await store.gates_blob()).epoch == first.epoch
+    second = order[-1][1]
+    assert second > first.epoch
+    assert order[-2:] == [("give_back", second, False, False), ("gain", second)]
+
+
+async def test_after_an_outage_the_last_documents_go_out_again_and_whoever_waits_is_told(store):
+    one = Process(store, "one", ttl_sec=3600)
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+        lease = one.leadership.lease
+        await store.publish_evaluation(lease, samples.evaluation(samples.START, lease.epoch, 1))
+        async with store.inner.subscribe(["ws:gates"]) as messages:
+            store.away = True
+            await eventually(holds(lambda: one.health.store_up is False))
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(one.leadership.news)
+                    await anyio.wait_all_tasks_blocked()
+                    store.away = False
+                assert await anext(messages) == ("ws:gates", encode(samples.blob(samples.START, lease.epoch, 1)))
+        assert one.leadership.lease == lease
+
+
+async def test_an_epoch_lies_above_every_one_that_this_process_has_known(store):
+    one = Process(store, "one", ttl_sec=3600)
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+        first = one.leadership.lease
+        store.inner._backend._values.clear()
+        store.inner._backend._now_ms = lambda: 5  # a server that began anew with a clock of long ago
+        await eventually(holds(lambda: one.leads and one.leadership.lease != first))
+        assert one.leadership.lease.epoch == first.epoch + 1
+
+
+async def test_a_store_that_answers_too_late_is_away(store, monkeypatch):
+    monkeypatch.setattr(leader, "LATE_SEC", 0.05)
+    one = Process(store, "one", ttl_sec=3600)
+    async with one.running():
+        await eventually(holds(lambda: one.leads))
+
+        async def late(lease, ttl_ms):
+            await anyio.sleep_forever()
+
+        store.inner.renew_lease = late
+        await eventually(holds(lambda: one.health.store_up is False))

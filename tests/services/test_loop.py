@@ -252,3 +252,37 @@ async def test_a_step_that_does_not_end_in_its_time_is_a_failure():
 async def test_any_other_error_ends_the_run():
     with pytest.raises(ZeroDivisionError):
         await Stage().runner.run(ScriptedLoop(raising(ZeroDivisionError())))
+
+
+async def test_a_new_lease_cuts_a_sleep_short_and_begins_anew(monkeypatch):
+    stage = Stage(10_000)
+    loop = ScriptedLoop(nothing, nothing)
+    sleep, asleep = stage.clock.sleep_until, anyio.Event()
+
+    async def long_sleep(moment: int, *, rank: int = 0) -> None:
+        if moment == 11_000 and not asleep.is_set():
+            asleep.set()
+            await anyio.sleep_forever()
+        await sleep(moment, rank=rank)
+
+    monkeypatch.setattr(stage.clock, "sleep_until", long_sleep)
+    async with anyio.create_task_group() as group:
+        group.start_soon(stage.run, loop)
+        await asleep.wait()
+        stage.leadership.lose()
+        await anyio.wait_all_tasks_blocked()
+        assert loop.steps == [10_000]
+        stage.leadership.gain(Lease("test", 2))
+    assert loop.steps == [10_000, 10_000, 11_000]
+
+
+async def test_news_of_the_store_cut_a_pause_short(monkeypatch):
+    monkeypatch.setattr(loops, "RETRY_FIRST_SEC", 3600.0)
+    stage = Stage(10_000)
+    loop = ScriptedLoop(raising(StoreUnreachableError("away")), nothing)
+    async with anyio.create_task_group() as group:
+        group.start_soon(stage.run, loop)
+        await anyio.wait_all_tasks_blocked()
+        assert loop.steps == [10_000]
+        stage.leadership.tell()
+    assert loop.steps == [10_000, 10_000, 11_000]

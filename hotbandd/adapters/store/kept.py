@@ -82,10 +82,11 @@ class Kept:
         return [(document, next(_keys(attempts[0]))) for document, attempts in self._doubts.items()]
 
     def settle(self, document: str, stored: bytes | None) -> None:
-        """Keep the attempt at a document that took effect, if one did, by what is stored at its key."""
+        """Keep the first attempt at a document that is what is stored at its key: the later ones were duplicates, if any took effect."""
         for attempt in self._doubts.pop(document, []):
             if any(isinstance(one, SetValue) and one.value == stored for one in attempt.commands):
                 self.keep(attempt)
+                return
 
     def again(self, lease: Lease, *, repeat: bool) -> Iterator[tuple[str, Publication]]:
         """Return what is kept of each document, strings with the rest of their life, and the message while it is worth sending."""
