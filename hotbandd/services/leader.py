@@ -18,6 +18,7 @@ log = structlog.get_logger()
 ASK_SEC = 0.5  # between two looks at the lease of another one, and at a store that is away
 WATCH_SEC = 1.0  # between two looks at a store that answers, at most: what it lost is to be back within 2 s
 LATE_SEC = 2.0  # a store that does not answer within this is away
+GIVE_UP_SEC = 1.0
 BEAT_SEC = 15.0  # one beat at most: three calls of a store that answers late
 
 
@@ -186,12 +187,14 @@ class Leader:
         self._telemetry.store_up(up=up)
 
     async def _give_up(self) -> None:
+        """Release the lease, also one that was taken while the answer was no more waited for."""
         lease = self._leadership.lease
-        if lease is None:
-            return
         self._leadership.lose()
-        with anyio.move_on_after(1, shield=True):
+        with anyio.move_on_after(GIVE_UP_SEC, shield=True):
             try:
-                await self._store.release_lease(lease)
-            except UnreachableError as error:
+                if lease is None:
+                    lease = await self._store.leader()
+                if lease is not None and lease.holder == self._holder:
+                    await self._store.release_lease(lease)
+            except (UnreachableError, CorruptPayloadError) as error:
                 log.warning("leader.release_failed", error=str(error))
