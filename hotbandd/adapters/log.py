@@ -6,8 +6,10 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
+from types import TracebackType
 from typing import Any, Final, TextIO
 from urllib.parse import quote
 
@@ -16,7 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from hotbandd.settings import MASK
 
-QUIET: Final = ("httpx", "httpcore", "uvicorn", "asyncio", "redis")
+QUIET: Final = ("httpx", "httpcore", "uvicorn", "asyncio", "redis", "requests", "urllib3")
 """Libraries whose news below a warning is ours to tell, under names of our own."""
 
 Redact = Callable[[str], str]
@@ -48,6 +50,7 @@ def configure(
     """
     console = log_format == "console" or (log_format == "auto" and interactive)
     number = logging.getLevelNamesMapping()[level.upper()]
+    secrets = tuple(secrets)
     handler = _Handler(stream or sys.stderr)
     handler.setFormatter(_formatter(console=console, colors=interactive, redact=redactor(secrets)))
     root = logging.getLogger()
@@ -55,6 +58,7 @@ def configure(
     root.setLevel(number)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    sys.excepthook = _crash(stream or sys.stderr, redactor(secrets))
     logging.raiseExceptions = False  # a line that cannot be written must not spill its arguments elsewhere
     structlog.configure(
         processors=[*_COMMON, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -62,6 +66,17 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _crash(
+    stream: TextIO, redact: Redact
+) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    """Return the hook for what nothing caught: Python's own prints messages as they are."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        stream.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+    return hook
 
 
 def redactor(secrets: Iterable[str]) -> Redact:

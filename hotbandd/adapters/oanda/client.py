@@ -18,6 +18,7 @@ import stamina
 from hotbandd.adapters.oanda.pacing import Pacer
 from hotbandd.core.candle_json import UNREADABLE
 from hotbandd.errors import RefusedError, SourceUnreachableError
+from hotbandd.settings import MASK
 
 T = TypeVar("T")
 _TOKEN = re.compile("[!-~]+")  # anything else would be shown by the error of whoever refuses the header
@@ -75,6 +76,7 @@ class Client:
             raise RefusedError(
                 "OANDA_API_KEY is not a usable token; set it to the personal access token of your account."
             )
+        self._token = token.encode()
         self._limits = limits
         self._on_request = on_request
         self.skew_sec: float | None = None
@@ -153,6 +155,8 @@ class Client:
             body += chunk
             if len(body) > self._limits.body_bytes:
                 raise _RetriableError("garbage", f"a body of more than {self._limits.body_bytes} bytes")
+        if response.status_code != HTTPStatus.OK:  # what it says is repeated in errors
+            return bytes(body).replace(self._token, MASK.encode())
         return bytes(body)
 
     async def _trace(self, event: str, _: Mapping[str, Any]) -> None:
