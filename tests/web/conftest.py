@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from hotbandd.adapters.simulator import DEMO_START_MS
 from tests.processes import Daemon, bare_environment
@@ -28,18 +28,29 @@ PHONE = {"width": 375, "height": 812}
 # As in the demo: an evaluation every five minutes of a clock that runs 60 times as fast.
 QUICK = {"EVAL_INTERVAL_SEC": "300", "ALLOC_INTERVAL_SEC": "300", "COOLDOWN_SEC": "1800", "LEASE_TTL_SEC": "5"}
 
+SEASON = {"HOTBAND_PAIRS": "EUR_USD,EUR_JPY,USD_CAD,USD_CHF", "CANDLE_HOT_DAYS": "33"}  # enough to be judged by
+BRIEF = {"HOTBAND_PAIRS": "EUR_USD,USD_JPY", "CANDLE_HOT_DAYS": "3"}  # quick to start, and never judged
+
+
+class Market(Daemon):
+    """A daemon and its home, in which other commands join its server."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, home: Path) -> None:
+        super().__init__(process, log)
+        self.home = home
+
 
 @contextmanager
 def market(
     home: Path, *, begin: int = DEMO_START_MS, speed: float = 60.0, dry: int = NEVER_MS, **settings: str
-) -> Iterator[Daemon]:
+) -> Iterator[Market]:
     """Run a daemon over the simulated market, from a moment on; whatever comes, nothing of it stays."""
     log = home / "stderr.log"
     wanted = {"HOTBAND_HTTP": "127.0.0.1:0", "HOTBAND_SOURCE": "simulated", **QUICK, **settings}
     command = [sys.executable, "-m", "tests.web.live", str(begin), str(speed), str(dry)]
     with log.open("ab") as err:
         process = subprocess.Popen(command, stdout=err, stderr=err, cwd=ROOT, env=bare_environment(home, wanted))
-    daemon = Daemon(process, log)
+    daemon = Market(process, log, home)
     try:
         yield daemon
     finally:
@@ -52,9 +63,9 @@ def market(
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon as the demo shows it, with gates evaluated and weights published."""
-    with market(tmp_path_factory.mktemp("home")) as daemon:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """A daemon much as the demo shows it, with gates evaluated and a report of the allocator."""
+    with market(tmp_path_factory.mktemp("home"), **SEASON) as daemon:
         daemon.event("allocator.published")
         yield daemon
 
@@ -81,8 +92,8 @@ class Watched:
         self.complaints: list[str] = []
         self.foreign: list[str] = []
 
-    def open(self, url: str, **options: Any) -> Page:
-        """Open a page in a context of its own."""
+    def open(self, url: str, *, before: Callable[[Page], None] = lambda _page: None, **options: Any) -> Page:
+        """Open a page in a context of its own; ``before`` is done to it before it is sent anywhere."""
         context: BrowserContext = self._browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
         self._stack.callback(context.close)
         origin = "/".join(url.split("/")[:3])
@@ -91,6 +102,7 @@ class Watched:
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: self._noted(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        before(page)
         page.goto(url)
         return page
 
@@ -99,7 +111,8 @@ class Watched:
         route.abort()
 
     def _noted(self, kind: str, text: str) -> None:
-        if kind in {"error", "warning"}:
+        gone = "net::ERR_" in text  # what the browser says of a daemon that is away
+        if kind in {"error", "warning"} and not gone:
             self.complaints.append(f"{kind}: {text}")
 
     def close(self) -> None:
@@ -124,5 +137,5 @@ def url_of(daemon: Daemon, path: str = "/") -> str:
 
 def shown(page: Page) -> Page:
     """Wait until a page shows data."""
-    page.wait_for_function("document.querySelector('#link').textContent.includes('live')")
+    expect(page.locator("#link")).to_contain_text("live", timeout=PATIENCE_MS)
     return page
