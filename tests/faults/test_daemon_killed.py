@@ -35,6 +35,7 @@ SETTINGS = {
     "DECISION_LAG_SEC": "0",
     "LEASE_TTL_SEC": "5",
 }
+FENCED = ("gates", "weights", *(f"manifold:{pair}" for pair in PAIRS))
 LIFE_SEC = 6.0  # of a run at most: its history is there after two or three, on an idle machine
 KEPT_MS = 30 * DAY_MS  # candles are kept for a day more
 LIMIT_SEC = 5.0
@@ -43,11 +44,11 @@ POLL_SEC = 0.01
 
 
 class Kept(NamedTuple):
-    """What a store holds: opening times of candles, gate states, places of the blob and of the weights, the kill switch."""
+    """What a store holds: opening times of candles, gate states, places of what was published last, the kill switch."""
 
     candles: dict[str, set[int]]
     states: dict[str, dict[str, Any]]
-    places: dict[str, tuple[int, int]]
+    places: dict[str, tuple[int, ...]]
     kill_switch: bytes | None
 
     def lacks(self, before: Kept) -> list[str]:
@@ -76,16 +77,15 @@ def kept(client: Redis) -> Kept:
         for pair in PAIRS:
             at_once.zrange(f"md:candles:{pair}:M1", 0, -1, withscores=True)
             at_once.get(f"opt:rolling:state:{pair}")
-        for key in ("opt:rolling:gates_blob", "opt:allocator:status"):
-            at_once.get(key)
+        for document in FENCED:
+            at_once.get(f"hotband:fence:{document}")
         at_once.get("ops:kill_switch")
         *found, switch = at_once.execute()
     candles = {pair: {int(score) for _, score in found[2 * i]} for i, pair in enumerate(PAIRS)}
     states = {pair: json.loads(found[2 * i + 1]) for i, pair in enumerate(PAIRS) if found[2 * i + 1]}
-    documents = {
-        key: json.loads(raw) for key, raw in zip(("gates", "status"), found[2 * len(PAIRS) :], strict=True) if raw
-    }
-    return Kept(candles, states, {key: (one["epoch"], one["seq"]) for key, one in documents.items()}, switch)
+    fences = dict(zip(FENCED, found[2 * len(PAIRS) :], strict=True))
+    places = {name: tuple(map(int, raw.split(b":"))) for name, raw in fences.items() if raw}
+    return Kept(candles, states, places, switch)
 
 
 def of_home(home: Path) -> set[int]:
@@ -125,7 +125,11 @@ def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(runs: 
     seen, before = 0, NOTHING
     for seed, random in runs.of("daemon killed, with its embedded Valkey", promise, short=1, full=100):
         with running(home, log=f"{seed}.log", **SETTINGS) as daemon:
-            lives(daemon, random)
+            if seed % 2:
+                lives(daemon, random)
+            else:  # in the midst of its work
+                daemon.event("evaluator.published")
+                time.sleep(random.uniform(0, 2))
             with suppress(RedisError), Redis(unix_socket_path=str(socket)) as client:
                 before = kept(client)
                 daemon.process.kill()
