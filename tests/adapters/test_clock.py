@@ -205,3 +205,24 @@ async def test_a_virtual_clock_never_goes_back(moment):
         group.start_soon(one)
         await clock.run(150)
         group.cancel_scope.cancel()
+
+
+async def test_a_virtual_clock_forgets_a_sleeper_that_was_cancelled():
+    clock = VirtualClock(0)
+    seen = []
+
+    async def one() -> None:
+        async with clock.member():
+            with anyio.move_on_after(0.01):
+                await clock.sleep_until(99)
+            await clock.sleep_until(20)
+            seen.append(clock.now())
+            await clock.sleep_until(98)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(one)
+        async with clock.member():
+            await anyio.sleep(0.05)
+        await clock.run(50)
+        group.cancel_scope.cancel()
+    assert seen == [20]

@@ -487,3 +487,41 @@ async def test_who_shares_a_slot_waits_until_it_is_published():
         assert done == [NOW + 5 * MINUTE_MS]
         await stage.slot(NOW + EVAL_MS)
     assert done == [NOW + 5 * MINUTE_MS, NOW + EVAL_MS]
+
+
+async def test_evaluations_that_the_store_lost_are_given_back_and_go_on_raising_floors():
+    stage = await Stage().start()
+    slots = [NOW + k * EVAL_MS for k in range(5)]
+    for slot in slots[:3]:
+        await stage.slot(slot)
+    stage.store.inner._backend._sets.clear()
+    await stage.regain()
+    await stage.slot(slots[3])
+    assert [point.ts for point in await stage.store.evaluation_points(EUR, KEY, 0, FOR_EVER)] == slots[:4]
+    assert (await stage.store.summary(EUR)).gates.history == 3
+    await stage.regain()
+    stage.store.calls.clear()
+    await stage.slot(slots[4])
+    assert "put_evaluation_points" not in stage.store.calls
+
+
+async def test_evaluations_of_another_leader_are_taken_over():
+    stage = await Stage().start()
+    await stage.slot(NOW)
+    lease = stage.desk.context.leadership.lease
+    theirs = EvaluationPoint(ts=NOW + EVAL_MS, trades=9, calmar=0.5, pnl_total=0.01)
+    await stage.store.put_evaluation_points(lease, EUR, KEY, [theirs])
+    await stage.regain()
+    await stage.slot(NOW + 2 * EVAL_MS)
+    assert (await stage.store.summary(EUR)).gates.history == 2
+
+
+async def test_under_a_new_lease_a_slot_that_was_published_here_stands():
+    stage = await Stage().start()
+    evaluator = stage.desk.evaluator
+    late = NOW + LAG_MS + 5 * MINUTE_MS
+    assert evaluator.next_due(evaluator.first_after(late)).moment == NOW
+    await stage.slot(NOW)
+    assert evaluator.next_due(evaluator.first_after(late)).moment > NOW
+    later = NOW + 3 * EVAL_MS + LAG_MS + 1
+    assert evaluator.next_due(evaluator.first_after(later)).moment == NOW + 3 * EVAL_MS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from hotbandd import parts
@@ -9,7 +10,8 @@ from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, concatenate
 from hotbandd.core.series import Series
-from hotbandd.errors import FencedError
+from hotbandd.errors import FencedError, SourceUnreachableError
+from hotbandd.services import market as markets
 from hotbandd.services.loop import Due
 from tests.services.scenes import (
     FOR_EVER,
@@ -156,3 +158,52 @@ async def test_steps_fall_between_a_slot_and_its_decision_and_the_first_one_is_a
     assert hydrator.next_due(NOW).wake == NOW + offset
     assert hydrator.next_due(NOW + offset).wake == NOW + offset + int(interval * 1000)
     assert hydrator.next_due(hydrator.first_after(NOW + 1234)).wake <= NOW + 1234
+
+
+async def regained(stage: Stage) -> None:
+    leadership = stage.desk.context.leadership
+    leadership.lose()
+    leadership.gain(await stage.store.acquire_lease("test", FOR_EVER))
+
+
+@pytest.mark.parametrize("source_away", [False, True])
+async def test_a_store_that_lost_the_history_has_it_back_before_the_market_is_settled(source_away):
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    market, backend = stage.desk.context.market, stage.store.inner._backend
+    before = await stage.store.manifold_history(EUR, 0, 2**53)
+    backend._sets.clear()
+    await regained(stage)
+    restored = stage.desk.hydrator._intake.restore
+
+    async def restore(now: int) -> None:
+        with anyio.fail_after(1):
+            await market.settled(stage.desk.context.leadership.lease.epoch)
+        assert await stage.store.manifold_history(EUR, 0, 2**53) == before
+        await restored(now)
+
+    stage.desk.hydrator._intake.restore = restore
+    if source_away:
+        stage.source.faults[EUR] = SourceUnreachableError("away")
+        with pytest.raises(SourceUnreachableError):
+            await stage.step(0.1)
+    else:
+        await stage.step(0.1)
+    assert await stage.store.manifold_history(EUR, 0, 2**53) == before
+
+
+async def test_history_that_the_store_has_is_not_written_again_before_the_market_is_settled():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    await regained(stage)
+    stage.store.calls.clear()
+    await stage.step(0.1)
+    settled = stage.store.calls.index("candle_count")
+    assert "put_manifold_history" not in stage.store.calls[:settled]
+
+
+async def test_nobody_waits_for_ever_for_a_market_that_does_not_settle(monkeypatch):
+    monkeypatch.setattr(markets, "SETTLE_SEC", 0.01)
+    stage = await Stage().start()
+    with anyio.fail_after(2):
+        await stage.desk.context.market.settled(2**53)
