@@ -153,5 +153,6 @@ class Pages:
         """Forget all; who came meanwhile is served by a new picture."""
         if not self._in_demand:
             self._wanted = anyio.Event()
-        self._built = anyio.Event()
+        if self._built.is_set():  # else somebody may wait for it
+            self._built = anyio.Event()
         self._picture, self._page = Picture(self._shown), None
