@@ -52,6 +52,8 @@ check: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml hotbandd kernels
 	$(BIN)/python -m pip check
 
