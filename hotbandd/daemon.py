@@ -24,6 +24,7 @@ from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.live_params import FileParams, FixedParams
 from hotbandd.adapters.log import on_failure as on_log_failure
+from hotbandd.adapters.notifications import AppriseNotices
 from hotbandd.adapters.oanda import OandaSource
 from hotbandd.adapters.pid_file import pid_file
 from hotbandd.adapters.replay import ReplaySource
@@ -44,6 +45,7 @@ from hotbandd.services.intake import Intake
 from hotbandd.services.leader import Leader, Leadership
 from hotbandd.services.loop import Loop, LoopRunner
 from hotbandd.services.market import Market
+from hotbandd.services.notifier import Notifier
 from hotbandd.services.page import Pages
 from hotbandd.services.picture import Shown
 from hotbandd.services.supervisor import supervise
@@ -63,6 +65,9 @@ NEED_RESTART = (
     "compute",
     "http",
     "http_token",
+    "notify_urls",
+    "notify_every_sec",
+    "notify_on",
     "valkey_url",
     "lease_ttl_sec",
     "oanda_api_key",
@@ -292,6 +297,10 @@ async def _start(
     if plan.manager is not None:
         manager = plan.manager
         roots["report"] = lambda: watch.report(manager, health, view.line)
+    if settings.notify_urls:
+        notices = AppriseNotices(settings.notify_urls)
+        notifier = Notifier(built.context, notices, parts.notifier(settings), view.troubles)
+        tasks.start_soon(notifier.run, name="notifier")  # not supervised: whoever cannot be told, the daemon goes on
     bound = await tasks.start(http.serve, http.application(view), *settings.http_address)
     tasks.start_soon(pages.run, name="page")
     for name, root in roots.items():

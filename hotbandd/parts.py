@@ -8,6 +8,7 @@ from math import nan
 from hotbandd.adapters import strategies
 from hotbandd.core import gates, sessions
 from hotbandd.core.allocation import AllocationRules
+from hotbandd.core.changes import Kind
 from hotbandd.core.documents import Params
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.explanation import Rulebook
@@ -21,6 +22,7 @@ from hotbandd.ports import Ages
 from hotbandd.services.allocator import AllocatorRules
 from hotbandd.services.evaluator import EvaluatorRules
 from hotbandd.services.hydrator import HydratorRules
+from hotbandd.services.notifier import NotifierRules
 from hotbandd.settings import Settings, load
 
 
@@ -138,6 +140,11 @@ def evaluator(settings: Settings) -> EvaluatorRules:
         lookback_min=settings.session_pattern_lookback_min,
         min_occurrences=settings.session_pattern_min_occurrences,
     )
+
+
+def notifier(settings: Settings) -> NotifierRules:
+    """Return which changes are told, and how often."""
+    return NotifierRules(frozenset(map(Kind, settings.notify_on)), settings.notify_every_sec)
 
 
 def rulebook(settings: Settings, numbers: Bounds | None = None) -> Rulebook:

@@ -74,6 +74,7 @@ class PrometheusTelemetry:
         self._manifold = self._table("manifold", "Metrics of the newest manifold.", "metric")
         self._manifold_age = self._table("manifold_age_seconds", "Age of the newest manifold.")
         self._sessions = self._table("session_open", "Whether the session is open.")
+        self._notifications = self._counter("notifications", "Messages to receivers of HOTBAND_NOTIFY_URLS.", "outcome")
         self._requests = self._counter("oanda_requests", "Requests to OANDA.", "outcome")
         self._kernel = self._histogram("kernel_seconds", "Duration of one kernel task.", _KERNEL_BUCKETS)
 
@@ -274,6 +275,10 @@ class PrometheusTelemetry:
     def worker_restarted(self) -> None:
         """Count a restart of the pool."""
         self._restarts.inc()
+
+    def notified(self, outcome: str) -> None:
+        """Count a message to one receiver by its outcome: ``sent`` or ``failed``."""
+        self._notifications.labels(outcome).inc()
 
     def source_request(self, outcome: str) -> None:
         """Count a request to the candle source by its outcome."""

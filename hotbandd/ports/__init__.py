@@ -6,6 +6,7 @@ Every implementation of a port passes the contract suite of that port in ``tests
 from hotbandd.ports.archive import SignalArchive, TrialArchive
 from hotbandd.ports.artifacts import Artifacts
 from hotbandd.ports.market import Broker, CandleSource, Page
+from hotbandd.ports.notices import Delivery, Notices
 from hotbandd.ports.parameters import LiveParams
 from hotbandd.ports.runtime import Clock, Compute, FollowingClock
 from hotbandd.ports.server import Server, ServerFacts
@@ -20,11 +21,13 @@ __all__ = [
     "CandleSource",
     "Clock",
     "Compute",
+    "Delivery",
     "Evaluation",
     "FollowingClock",
     "Lease",
     "LiveParams",
     "ManifoldUpdate",
+    "Notices",
     "Outcome",
     "Page",
     "Server",

@@ -85,6 +85,10 @@ class Telemetry(Protocol):
         """Count a restart of the pool."""
         ...
 
+    def notified(self, outcome: str) -> None:
+        """Count a message to one receiver by its outcome: ``sent`` or ``failed``."""
+        ...
+
     def source_request(self, outcome: str) -> None:
         """Count a request to the candle source by its outcome."""
         ...

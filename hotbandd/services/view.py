@@ -83,6 +83,17 @@ class View:
             reasons.append(f"no fresh candle of {', '.join(stale)}")
         return {"ready": not reasons, "reasons": reasons}
 
+    def troubles(self) -> list[str] | None:
+        """Tell what is amiss with this daemon or its data, in words; None while the store was not yet asked."""
+        if self._health.store_up is None:
+            return None
+        found = [f"the loop {name} is silent" for name in self._health.silent()]
+        if not self._health.store_up:
+            found.append("Valkey does not answer")
+        if stale := self._stale():
+            found.append(f"no fresh candle of {', '.join(stale)}")
+        return found
+
     def status(self) -> dict[str, Any]:
         """Tell what the daemon does, loop by loop and instrument by instrument."""
         leader = self._leadership.leader

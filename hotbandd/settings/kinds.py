@@ -26,6 +26,8 @@ _NUMBER: Final = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([
 _PERCENTILE: Final = re.compile(r"p([0-9]{1,2}(\.[0-9]{1,6})?|100)")
 _STRATEGY: Final = re.compile(r"[a-z][a-z0-9_]*")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*://[\x21-\x7e]+")
+_BETWEEN_URLS: Final = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9]*://)")
 _LONGEST_JSON: Final = 65_536
 
 
@@ -191,6 +193,38 @@ def secret() -> Kind[Secret]:
         return Secret(value)
 
     return Kind("printable ASCII without blanks", parse, secret=True)
+
+
+def receivers() -> Kind[tuple[Secret, ...]]:
+    """Accept addresses that messages go to. They carry tokens, so that no message repeats one."""
+
+    def parse(value: str) -> tuple[Secret, ...]:
+        parts = _BETWEEN_URLS.split(value.strip())
+        for number, part in enumerate(parts, 1):
+            if not _URL.fullmatch(part):
+                raise ValueError(f"number {number} of them is no address such as json://HOST:PORT/PATH")
+        return tuple(map(Secret, parts))
+
+    def show(value: tuple[Secret, ...]) -> str:
+        return " ".join(map(str, value))
+
+    return Kind("addresses as apprise writes them, with blanks between them", parse, show, secret=True)
+
+
+def choices(*words: str) -> Kind[frozenset[str]]:
+    """Accept some of some words."""
+
+    def parse(value: str) -> frozenset[str]:
+        chosen = [part.strip() for part in value.split(",")]
+        for word in chosen:
+            if word not in words:
+                _refuse(word)
+        return frozenset(chosen)
+
+    def show(value: frozenset[str]) -> str:
+        return ",".join(word for word in words if word in value)
+
+    return Kind(f"some of {', '.join(words)}, separated by commas", parse, show)
 
 
 def valkey_url() -> Kind[str]:

@@ -12,6 +12,11 @@ MASK: Final = "***"
 _URL: Final = re.compile(r"^([^:?#]*://|)([^?#]*@|)([^?#]*[?#]?)(.*)$", re.DOTALL)
 """Scheme; user and password; server, path and the sign behind it; query or fragment."""
 
+_BETWEEN_PARTS: Final = re.compile(r"[/@:?&=#]")
+_USER: Final = re.compile(r"[^/@]*:([^/@]+)@")
+_TOKEN: Final = re.compile(r"(?=.*[0-9])[^.]{8,}|[^.]{16,}")
+"""Long enough to be one, and neither a word nor a host."""
+
 
 class Secret:
     """A value whose text shows only where it is asked for."""
@@ -50,6 +55,14 @@ def url_passwords(url: str) -> tuple[str, ...]:
     written = parts.password
     found = [*((written, unquote(written)) if written else ()), *parse_qs(parts.query).get("password", [])]
     return tuple(dict.fromkeys(found))
+
+
+def url_tokens(url: str) -> tuple[str, ...]:
+    """Return a URL that may hold tokens anywhere, and its parts that are long enough to be some: what may stand alone in a message."""
+    _, _, rest = url.partition("://")
+    tokens = [part for part in map(unquote, _BETWEEN_PARTS.split(rest)) if _TOKEN.fullmatch(part)]
+    passwords = [found[1]] if (found := _USER.match(rest)) else []
+    return tuple(dict.fromkeys((url, rest, *passwords, *tokens)))
 
 
 def masked_url(url: str) -> str:

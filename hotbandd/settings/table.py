@@ -14,10 +14,11 @@ from hotbandd.settings import kinds
 from hotbandd.settings.declaration import METADATA, Derived, Setting, setting
 from hotbandd.settings.instruments import DEFAULT_PAIRS
 from hotbandd.settings.kinds import Address, Threshold
-from hotbandd.settings.secret import Secret, url_passwords
+from hotbandd.settings.secret import Secret, url_passwords, url_tokens
 
 _DAYS_AT_MOST: Final = 3650
 _DAY_SEC: Final = 86_400
+NOTIFY_ON: Final = ("gates", "kill_switch", "holding", "health", "leader")
 
 
 class Source(NamedTuple):
@@ -76,6 +77,20 @@ class Settings:
     )
     lease_ttl_sec: float = setting(
         "LEASE_TTL_SEC", kinds.number(0.2, 300), "15", "How long a leader that fell silent keeps the lease.", "s"
+    )
+
+    notify_urls: tuple[Secret, ...] | None = setting(
+        "HOTBAND_NOTIFY_URLS", kinds.optional(kinds.receivers()), "", "Who is told of changes of state; empty: nobody."
+    )
+    notify_every_sec: float = setting(
+        "HOTBAND_NOTIFY_EVERY_SEC",
+        kinds.number(1, 86_400),
+        "60",
+        "One message at most per this time, with all changes.",
+        "s",
+    )
+    notify_on: frozenset[str] = setting(
+        "HOTBAND_NOTIFY_ON", kinds.choices(*NOTIFY_ON), ",".join(NOTIFY_ON), "Changes that are told."
     )
 
     oanda_api_key: Secret | None = setting(
@@ -300,7 +315,8 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """Return all texts that must never be seen."""
         held = [secret.reveal() for secret in (self.http_token, self.oanda_api_key) if secret]
-        return (*held, *url_passwords(self.valkey_url or ""))
+        told = [part for url in self.notify_urls or () for part in url_tokens(url.reveal())]
+        return (*held, *url_passwords(self.valkey_url or ""), *told)
 
     def shown(self) -> dict[str, str]:
         """Return every setting as text by its environment name, secrets masked."""
