@@ -64,9 +64,8 @@ class Allocator:
 
     async def step(self, due: Due) -> None:
         """Decide one slot, and publish it; a slot that was decided before a restart stands."""
-        lease = await self._leadership.held()
-        rules = self.rules
         await self._first(due.moment)
+        lease, rules = await self._leadership.held(), self.rules
         status = await self._readable(self._store.allocator_status)
         if status is not None and status.ts == due.moment:
             return

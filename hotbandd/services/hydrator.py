@@ -97,7 +97,7 @@ class Hydrator:
     async def _restore(self, lease: Lease) -> None:
         """Begin with what the store holds. Give back what it lost of what is known here: the history first, for decisions read it."""
         for pair, series in self._market.series.items():
-            if pair in self._published:
+            if series.measured:
                 await self._give_back(lease, pair, series)
         self._published.clear()
         self._market.settle(lease.epoch)

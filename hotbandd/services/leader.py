@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 import structlog
@@ -33,6 +34,7 @@ class Leadership:
         self._gained = anyio.Event()
         self._lost = anyio.Event()
         self._news = anyio.Event()
+        self._scopes: set[anyio.CancelScope] = set()
 
     @property
     def leader(self) -> Lease | None:
@@ -68,8 +70,21 @@ class Leadership:
         self._news.set()
         self._news = anyio.Event()
 
+    @contextmanager
+    def under(self, lease: Lease) -> Iterator[None]:
+        """Do something under a lease: it is cancelled, and left in silence, once this process leads under another one."""
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+
     def gain(self, lease: Lease) -> None:
         """Note that this process leads."""
+        if lease != self.lease:
+            for scope in self._scopes:
+                scope.cancel()
         self.lease = lease
         self.know(lease)
         self._gained.set()

@@ -63,16 +63,23 @@ class LoopRunner:
             lease = await self._lead(loop)
             after = loop.first_after(self._clock.now())
             while self._leadership.lease == lease:
-                due = loop.next_due(after)
-                self._health.waiting(loop.name, (due.wake - self._clock.now()) / 1000 / self._clock.slowest)
-                await self._sleep(lease, due, loop.rank)
-                # Later than the step after it, as when the machine was suspended meanwhile: the newest counts.
-                if self._clock.now() >= loop.next_due(due.wake).wake:
-                    after = max(due.wake, loop.first_after(self._clock.now()))
-                    due = loop.next_due(after)
-                    await self._sleep(lease, due, loop.rank)
-                await self._step(loop, due, lease)
-                after = max(due.wake, self._clock.now())
+                with self._leadership.under(lease):  # what is to be done first under a new one is due at once
+                    after = await self._next(loop, after, lease)
+
+    async def _next(self, loop: Loop, after: int, lease: Lease) -> int:
+        """Sleep until the next step after a moment is due, and do it; return the moment from which the one after that counts."""
+        due = await self._due(loop, after)
+        # Later than the step after it, as when the machine was suspended meanwhile: the newest counts.
+        if self._clock.now() >= loop.next_due(due.wake).wake:
+            due = await self._due(loop, max(due.wake, loop.first_after(self._clock.now())))
+        await self._step(loop, due, lease)
+        return max(due.wake, self._clock.now())
+
+    async def _due(self, loop: Loop, after: int) -> Due:
+        due = loop.next_due(after)
+        self._health.waiting(loop.name, (due.wake - self._clock.now()) / 1000 / self._clock.slowest)
+        await self._clock.sleep_until(due.wake, rank=loop.rank)
+        return due
 
     async def _lead(self, loop: Loop) -> Lease:
         """Stand by until this process leads."""
@@ -81,19 +88,6 @@ class LoopRunner:
             with anyio.move_on_after(STANDBY_SEC):
                 await self._leadership.held()
         return self._leadership.lease
-
-    async def _sleep(self, lease: Lease, due: Due, rank: int) -> None:
-        """Sleep until a step is due, or the lease is a new one: what is to be done first under that is due at once."""
-
-        async def watch(scope: anyio.CancelScope) -> None:
-            while self._leadership.lease in {lease, None}:
-                await self._leadership.news()
-            scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(watch, group.cancel_scope)
-            await self._clock.sleep_until(due.wake, rank=rank)
-            group.cancel_scope.cancel()
 
     async def _step(self, loop: Loop, due: Due, lease: Lease) -> None:
         """Do one step; while an outside system is away, try again until the next one is due. Without the lease, do nothing."""

@@ -286,3 +286,16 @@ async def test_news_of_the_store_cut_a_pause_short(monkeypatch):
         assert loop.steps == [10_000]
         stage.leadership.tell()
     assert loop.steps == [10_000, 10_000, 11_000]
+
+
+async def test_a_new_lease_cuts_a_step_short_that_was_begun_under_another():
+    stage = Stage(10_000)
+    loop = ScriptedLoop(nothing, anyio.sleep_forever, nothing)
+    async with anyio.create_task_group() as group:
+        group.start_soon(stage.run, loop)
+        await anyio.wait_all_tasks_blocked()
+        assert loop.steps == [10_000, 11_000]
+        stage.leadership.lose()
+        stage.leadership.gain(Lease("test", 2))
+    assert loop.steps == [10_000, 11_000, 11_000, 12_000]
+    assert stage.telemetry.calls("loop_failed") == []
