@@ -67,7 +67,7 @@ async def _watch(running: daemon.Running, source: SimulatedSource) -> None:
                 await show.look()
                 live.update(show.frame(), refresh=True)
                 await anyio.sleep(REFRESH_SEC)
-    console.print(f"Pages: {running.address}/status")
+    console.print(f"Pages: {running.address}/")
     console.print(f"Look closer: {show.closer}", soft_wrap=True)
     printed, told = time.monotonic(), 0
     while True:
@@ -128,7 +128,7 @@ class _Show:
         head = f"{tables.clock_text(seen.now)} UTC, simulated, {self._running.plan.clock.speed:g} x as fast"
         regimes = {pair: str(self._source.describe(pair, seen.now)) for pair in seen.manifolds}
         return Group(
-            Text.from_markup(f"[bold]hotband demo[/bold]  {head}  {self._running.address}/status  Ctrl-C ends it"),
+            Text.from_markup(f"[bold]hotband demo[/bold]  {head}  {self._running.address}/  Ctrl-C ends it"),
             Text.from_markup(tables.headline(seen)),
             tables.gates_table(seen, regimes),
             Text(f"Look closer from another terminal: {self.closer}", style="dim", overflow="fold"),
