@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from tests.simulation.world import Report, simulate
@@ -25,6 +26,15 @@ def told(report: Report) -> str:
     return "\n".join(lines)
 
 
+def reports(seeds: Sequence[int], days: float, jobs: int) -> Iterator[Report]:
+    """Simulate seeds, side by side where there are jobs for it; yield each as it ends."""
+    if jobs == 1:
+        yield from (simulate(seed, days) for seed in seeds)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from (done.result() for done in as_completed([pool.submit(simulate, seed, days) for seed in seeds]))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int)
@@ -36,12 +46,10 @@ def main() -> int:
     first, end = map(int, given.seeds.split(":"))
     seeds = range(first, end) if given.seed is None else [given.seed]
     began, failed, counts = time.time(), 0, Counter[str]()
-    with ProcessPoolExecutor(given.jobs) as pool:
-        for done in as_completed([pool.submit(simulate, seed, given.days) for seed in seeds]):
-            report = done.result()
-            counts.update(report.counts)
-            failed += bool(report.failures)
-            say(told(report))
+    for report in reports(seeds, given.days, given.jobs):
+        counts.update(report.counts)
+        failed += bool(report.failures)
+        say(told(report))
     say(f"{len(seeds)} seeds of {given.days:g} days, {failed} failed, {time.time() - began:.0f} s")
     if given.counts:
         say(", ".join(f"{name} {count}" for name, count in sorted(counts.items())))

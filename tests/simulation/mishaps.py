@@ -117,8 +117,18 @@ def key_lost(world: World, draw: random.Random) -> None:
 
 
 def kill_switch(world: World, draw: random.Random) -> None:
-    world.server.inner._keep("ops:kill_switch", draw.choice([b"0", b"1", b"1"]), None)
+    value = draw.choice([b"0", b"1", b"1", foreign_values(draw), None])
+    if value is None:
+        world.server.inner._values.pop("ops:kill_switch", None)
+    else:
+        world.server.inner._keep("ops:kill_switch", value, None)
     world.later(draw.uniform(60, 7200), lambda: world.server.inner._keep("ops:kill_switch", b"0", None))
+
+
+def gates_outlive(world: World, draw: random.Random) -> None:
+    """Have the evaluator cut off, and the gates stay for ever: as from a dump without expiries."""
+    if world.server.inner._ends.pop("opt:rolling:gates_blob", None) is not None:
+        world.server.faults.deaf_to["evaluator"] = world.now() + draw.randrange(1, 6) * HOUR
 
 
 def _pair(world: World, draw: random.Random) -> str | None:
@@ -174,7 +184,7 @@ def at_a_call(world: World, draw: random.Random) -> None:
     daemon = world.any_daemon(draw)
     if daemon is not None:
         seconds = world.settings.lease_ttl_sec * draw.uniform(0.5, 3)
-        daemon.at_call = draw.randrange(0, 80), draw.choice(["kill", "terminate", "stop", "stop"]), seconds
+        daemon.at_call = draw.randrange(0, 80), draw.choice(["kill", "terminate", "terminate", "stop", "stop"]), seconds
         if draw.random() < 0.7:
             world.start_rival(draw)
 
@@ -247,6 +257,8 @@ MISHAPS: tuple[Callable[[World, random.Random], None], ...] = (
     key_lost,
     kill_switch,
     kill_switch,
+    kill_switch,
+    gates_outlive,
     source_away,
     source_refuses,
     source_late,

@@ -14,6 +14,7 @@ import anyio.lowlevel
 from hotbandd.adapters.store import keys
 from hotbandd.adapters.store.memory import MemoryBackend, SortedSet
 from hotbandd.errors import CorruptPayloadError, StoreUnreachableError
+from tests.simulation.virtual_loop import LOOP
 
 if TYPE_CHECKING:
     from tests.simulation.daemons import Daemon
@@ -32,6 +33,7 @@ class Faults:
     dying: int = (
         0  # goes away for so long (ms) once a publication of the gates or weights is done, whose answer is lost
     )
+    deaf_to: dict[str, int] = field(default_factory=dict)  # the loops whose calls do not come through
     failing: dict[int, str] = field(default_factory=dict)  # the n-th call from now on: before it is done, or after
 
 
@@ -77,7 +79,11 @@ class Server:
         await self._delay()
         client.must_live()
         now = self.now()
-        if before == "before" or max(self.faults.away, client.cut_off) > now or self._stumbles():
+        if (
+            before == "before"
+            or max(self.faults.away, client.cut_off, self.faults.deaf_to.get(LOOP.get(), 0)) > now
+            or self._stumbles()
+        ):
             if self.faults.hangs > now:
                 await anyio.sleep(self.draw.uniform(2, 10))
             raise StoreUnreachableError(f"{name}: nobody answers")

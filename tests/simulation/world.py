@@ -29,7 +29,7 @@ from tests.simulation.virtual_loop import VirtualLoop, virtual_time
 SHORT_DAY_MS = DAY // 5  # a day of a back-test, where a seed is to be fast: its 30 days are six then
 CALM_SEC = 5 * 3600
 CALM_DAYS = 0.15  # of the undisturbed run that the end is compared with
-PER_DAY = 4.0  # mishaps
+PER_DAY, AT_LEAST = 4.0, 24.0  # mishaps a day, and in all of a short run
 PAIRS = ("EUR_USD", "GBP_USD", "USD_JPY", "AUD_USD", "USD_CHF", "NZD_USD")
 # Wednesdays; before each lie weekends, and before some a change of clocks, or Christmas and New Year.
 ENDS = tuple(
@@ -202,7 +202,11 @@ class World:
             mishap = draw.choice(MISHAPS)
             mishap(self, draw)
             self.observer.counts[mishap.__name__] += 1
-            pause = draw.expovariate(PER_DAY / 86_400) if draw.random() < 0.7 else draw.uniform(1, 600)
+            pause = (
+                draw.expovariate(max(PER_DAY, AT_LEAST / self.days) / 86_400)
+                if draw.random() < 0.7
+                else draw.uniform(1, 600)
+            )
             await anyio.sleep(min(left, pause))
 
     async def _heal(self) -> None:
@@ -243,6 +247,7 @@ def settings(pairs: tuple[str, ...], *, fast: bool, draw: random.Random) -> Sett
         "CANDLE_HOT_DAYS": 7 if fast else 31,
         "LEASE_TTL_SEC": 300 if fast else 120,
         "ALLOC_TOP_K": draw.choice([1, 2]),
+        "ALLOC_MIN_CHANGE": draw.choice([0, 0, 0.01]),
         "RISK_ALLOC_TARGET_PCT": 0.15,
         "COST_BPS_JSON": msgspec.json.encode(dict.fromkeys(pairs, 0)).decode(),
         "EVAL_MIN_TRADES": 2,
