@@ -18,8 +18,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from hotbandd.settings import MASK
 
-QUIET: Final = ("httpx", "httpcore", "uvicorn", "asyncio", "redis", "requests", "urllib3")
-"""Libraries whose news below a warning is ours to tell, under names of our own."""
+QUIET: Final = {
+    **dict.fromkeys(("httpx", "httpcore", "asyncio", "redis", "requests", "urllib3"), logging.WARNING),
+    "uvicorn": logging.ERROR,  # what is wrong with a request is its sender's to know: whoever sends garbage fills no log
+}
+"""Libraries whose news below a level is ours to tell, under names of our own."""
 
 Redact = Callable[[str], str]
 
@@ -56,8 +59,8 @@ def configure(
     root = logging.getLogger()
     root.handlers = [*(other for other in root.handlers if not isinstance(other, _Handler)), handler]
     root.setLevel(number)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(max(number, least))
     sys.excepthook = _crash(stream or sys.stderr, redactor(secrets))
     logging.raiseExceptions = False  # a line that cannot be written must not spill its arguments elsewhere
     structlog.configure(

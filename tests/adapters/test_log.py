@@ -85,12 +85,19 @@ def test_the_standard_library_logs_through_the_same(stream: StringIO) -> None:
     assert (line["event"], line["level"], line["logger"]) == ("lost 3 of five", "warning", "some.library")
 
 
-@pytest.mark.parametrize("library", ["httpx", "httpcore.connection", "uvicorn.error"])
+@pytest.mark.parametrize("library", ["httpx", "httpcore.connection", "redis"])
 def test_libraries_are_heard_from_warnings_on(stream: StringIO, library: str) -> None:
     configure("debug", "json", interactive=False, stream=stream)
     logging.getLogger(library).info("HTTP Request: GET https://example.org")
     logging.getLogger(library).warning("trouble")
     assert [line["event"] for line in lines(stream)] == ["trouble"]
+
+
+def test_what_the_http_server_says_of_bad_requests_is_not_logged_and_what_broke_is(stream: StringIO) -> None:
+    configure("debug", "json", interactive=False, stream=stream)
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application")
+    assert [line["event"] for line in lines(stream)] == ["Exception in ASGI application"]
 
 
 def test_configuring_again_replaces_the_stream(stream: StringIO) -> None:

@@ -73,7 +73,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="error",  # what is wrong with a request is its sender's to know: whoever sends garbage fills no log
         access_log=False,
         server_header=False,
         proxy_headers=False,
