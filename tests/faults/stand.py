@@ -31,6 +31,7 @@ PAIRS = SETTINGS["HOTBAND_PAIRS"].split(",")
 MAX_AGE_MS = 2 * SLOT_SEC * 1000
 LAG_SEC = 10
 PATIENCE_SEC = 30.0
+START_SEC = 120.0
 POLL_SEC = 0.01
 
 
@@ -86,7 +87,7 @@ class Stand:
 
     async def begin(self) -> None:
         """Wait until a weight is published."""
-        await self.until(self._first, "a weight")
+        await self.until(self._first, "a weight", START_SEC)
         raw = await self._client.get(keys.CLOCK)
         self._anchor = msgspec.json.decode(raw, type=ClockAnchor)
 
@@ -146,9 +147,9 @@ class Stand:
         await self.until(well, f"the recovery, with slot {slot}, from {before}")
         return time.monotonic() - healed
 
-    async def until(self, check: Callable[[], Awaitable[bool]], what: str) -> None:
+    async def until(self, check: Callable[[], Awaitable[bool]], what: str, within: float = PATIENCE_SEC) -> None:
         """Wait until something holds."""
-        deadline = time.monotonic() + PATIENCE_SEC
+        deadline = time.monotonic() + within
         while not await check():
             if self._observing.done():
                 self._observing.result()  # raises what the observer found wrong
