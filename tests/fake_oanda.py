@@ -176,7 +176,7 @@ class FakeOanda:
         asked = held.between(start, min(stop, self.now() + 1)).take(slice(0, count or None))
         rows = _misshapen([_row(asked, i, self.now()) for i in range(asked.size)], fault)
         if fault in SPOILING:
-            self.spoilt[fault] += len(rows[::SPOILT_EVERY])
+            self.spoilt[fault] += sum(row["complete"] for row in rows[::SPOILT_EVERY])
         named = "ABC_XYZ" if fault is Fault.OTHER_INSTRUMENT else instrument
         answer = _json({"instrument": named, "granularity": query["granularity"], "candles": rows})
         return answer._replace(body=answer.body[: len(answer.body) // 2]) if fault is Fault.TRUNCATED_JSON else answer
