@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from hotbandd.adapters import http, metrics, strategies
 from hotbandd.adapters.clock import WallClock
 from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
-from hotbandd.adapters.live_params import FileParams, FixedParams
+from hotbandd.adapters.live_params import FileParams
 from hotbandd.adapters.log import on_failure as on_log_failure
 from hotbandd.adapters.notifications import AppriseNotices
 from hotbandd.adapters.oanda import OandaSource
@@ -31,128 +31,26 @@ from hotbandd.adapters.replay import ReplaySource
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.store.valkey import open_valkey
 from hotbandd.core.documents import ClockAnchor
-from hotbandd.errors import HotbandError, SettingsError
-from hotbandd.ports import CandleSource, Clock, Compute, LiveParams, ServiceManager, Store, Telemetry
+from hotbandd.desk import Desk, Outside, desk
+from hotbandd.errors import SettingsError
+from hotbandd.ports import CandleSource, Clock, Compute, ServiceManager, Store, Telemetry
 from hotbandd.services import watch
-from hotbandd.services.allocator import Allocator
 from hotbandd.services.charts import Charts
-from hotbandd.services.context import Context
-from hotbandd.services.evaluator import Evaluator
 from hotbandd.services.fetch import Fetch
-from hotbandd.services.health import Health
-from hotbandd.services.hydrator import Hydrator
-from hotbandd.services.intake import Intake
-from hotbandd.services.leader import Leader, Leadership
+from hotbandd.services.leader import Leader
 from hotbandd.services.loop import Loop, LoopRunner
-from hotbandd.services.market import Market
 from hotbandd.services.notifier import Notifier
 from hotbandd.services.page import Pages
 from hotbandd.services.picture import Shown
 from hotbandd.services.supervisor import supervise
 from hotbandd.services.view import Secured, View
-from hotbandd.settings import TABLE, Settings
+from hotbandd.settings import Settings
+
+__all__ = ["Desk", "Outside", "Plan", "Running", "candle_source", "desk", "outside", "run"]
 
 log = structlog.get_logger()
 
 LOADED_SEC = 5.0
-NEED_RESTART = (
-    "pairs",
-    "home",
-    "source",
-    "kernel",
-    "workers",
-    "worker_memory_mb",
-    "compute",
-    "http",
-    "http_token",
-    "notify_urls",
-    "notify_every_sec",
-    "notify_on",
-    "valkey_url",
-    "lease_ttl_sec",
-    "oanda_api_key",
-    "oanda_environment",
-    "candle_gran",
-    "candle_hot_days",
-    "signal_retention_days",
-    "session_windows_json",
-    "session_trading_enabled",
-    "eval_interval_sec",
-    "alloc_interval_sec",
-    "gates_blob_max_age_sec",
-    "log_level",
-    "log_format",
-)
-
-
-@dataclass(frozen=True)
-class Outside:
-    """The outside systems of one run."""
-
-    store: Store
-    source: CandleSource
-    compute: Compute
-    clock: Clock
-    telemetry: Telemetry
-    live_params: LiveParams = field(default_factory=FixedParams)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """The three loops and what they share."""
-
-    context: Context
-    health: Health
-    intake: Intake
-    hydrator: Hydrator
-    evaluator: Evaluator
-    allocator: Allocator
-
-    @property
-    def loops(self) -> tuple[Loop, ...]:
-        """The loops, in the order of their ranks."""
-        return (self.hydrator, self.evaluator, self.allocator)
-
-    def reconfigure(self, settings: Settings) -> None:
-        """Give the loops the rules of other settings, from their next step on."""
-        self.hydrator.rules = parts.hydrator(settings, self.hydrator.rules.source)
-        self.evaluator.rules = parts.evaluator(settings)
-        self.allocator.rules = parts.allocator(settings)
-        self.tell_schedule(settings)
-
-    def tell_schedule(self, settings: Settings) -> None:
-        """Report how often the loops step, and how old gates may get."""
-        loops = (self.hydrator, self.evaluator, self.allocator)
-        intervals = {loop.name: float(loop.rules.interval_sec) for loop in loops}
-        self.context.telemetry.schedule(intervals, settings.gates_blob_max_age_sec)
-
-
-def desk(settings: Settings, outside: Outside) -> Desk:
-    """Build the loops. Raises SettingsError."""
-    context = Context(
-        market=Market(settings.pairs, settings.candle_gran),
-        store=outside.store,
-        compute=outside.compute,
-        clock=outside.clock,
-        telemetry=outside.telemetry,
-        calendar=parts.calendar(settings),
-        leadership=Leadership(),
-    )
-    intake = Intake(context, outside.source, settings.candle_hot_days)
-    evaluator = Evaluator(context, parts.evaluator(settings), outside.live_params)
-
-    async def before_allocation(moment: int) -> None:
-        await context.market.settled((await context.leadership.held()).epoch)
-        await evaluator.finished(moment)
-
-    return Desk(
-        context=context,
-        health=Health(),
-        intake=intake,
-        hydrator=Hydrator(context, intake, parts.hydrator(settings, outside.source.name)),
-        evaluator=evaluator,
-        allocator=Allocator(context, parts.allocator(settings), first=before_allocation),
-    )
 
 
 @dataclass
@@ -340,25 +238,9 @@ async def _signals(group: TaskGroup, plan: Plan, box: list[Desk], *, task_status
             if box and plan.reread is not None:
                 if plan.manager is not None:
                     plan.manager.reloading()
-                said = _reload(plan, box[0], plan.reread)
+                said = box[0].reload(plan.settings, plan.reread)
                 if plan.manager is not None:
                     plan.manager.ready(said)
-
-
-def _reload(plan: Plan, built: Desk, reread: Callable[[], Settings]) -> str:
-    """Take over other settings; what is wrong with them is logged, and the old ones stay. Return what happened in a sentence."""
-    try:
-        settings = reread()
-        parts.calendar(settings)
-    except HotbandError as error:
-        log.error("daemon.reload_refused", error=str(error))
-        return f"settings refused, the old ones stay: {error}"
-    fixed = [name for name in NEED_RESTART if getattr(settings, name) != getattr(plan.settings, name)]
-    kept = replace(settings, **{name: getattr(plan.settings, name) for name in NEED_RESTART})
-    built.reconfigure(kept)
-    names = [TABLE[name].name for name in fixed]
-    log.info("daemon.reloaded", need_restart=names)
-    return f"settings read again, except what needs a restart: {', '.join(names)}" if names else "settings read again"
 
 
 async def _loaded(built: Desk, name: str) -> None:
