@@ -27,7 +27,7 @@ LIVE = {
     "DECISION_LAG_SEC": "0",
 }
 SMALL = {"HOTBAND_PAIRS": "EUR_USD,USD_JPY", "CANDLE_HOT_DAYS": "31"}
-PATIENCE_SEC = 120.0
+PATIENCE_SEC = 600.0
 CONNECTIONS = 12  # to Valkey and to who looks at the pages: opened and closed as needed
 
 pytestmark = pytest.mark.usefixtures("raw")
