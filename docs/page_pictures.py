@@ -17,12 +17,13 @@ from tests.web.conftest import Market, market, shown, url_of
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1360, "height": 850}
+TALL = {"width": 1360, "height": 1500}
 SETTLED = 12  # evaluations, until gates have opened and weights are there
 MOST_BYTES = 200_000
 
 
 def picture(browser: Browser, url: str, name: str, scheme: str) -> None:
-    context = browser.new_context(viewport=SIZE, color_scheme=scheme, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
+    context = browser.new_context(viewport=TALL if "/instrument/" in url else SIZE, color_scheme=scheme, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(url)
     shown(page)
@@ -36,9 +37,9 @@ def picture(browser: Browser, url: str, name: str, scheme: str) -> None:
 
 
 def small(path: Path) -> None:
-    """Keep 128 colours: a page has few, and the file a bound."""
+    """Keep 256 colours: a page has few, and the file a bound."""
     with Image.open(path) as image:
-        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     if path.stat().st_size > MOST_BYTES:
         raise SystemExit(f"{path} is larger than {MOST_BYTES} bytes")
 

@@ -20,11 +20,11 @@ export const COLUMNS = [
   { id: "name", label: "Instrument", key: (row, name) => name },
   { id: "gate", label: "Gate", key: (row) => -(row.gate ?? -1) },
   { id: "why", label: "Why", key: (row) => row.reasons.map((one) => one.brief).join() },
+  { id: "weight", label: "Weight", numeric: true, key: (row) => -last(row.weight) },
   { id: "session", label: "Session", key: (row) => (row.session_open ? 0 : 1e15) + (row.session_changes_at ?? 0) },
   { id: "passes", label: "Counters", title: "Passes or fails in a row, misses, cooldown; and the buffer around the floors", key: (row) => -row.passes + row.fails },
   ...METRICS.map(([id, name]) => ({ id, label: id, title: `${name}, the last 24 hours and now`, numeric: true, key: (row) => -last(row.measured?.[id]) })),
   ...FIGURES.map(([id, label, name]) => ({ id, label, title: `${name}, against its floor`, numeric: true, key: (row) => -last(figure(row, name)?.value) })),
-  { id: "weight", label: "Weight", numeric: true, key: (row) => -last(row.weight) },
 ];
 
 export function head(sort) {
@@ -102,7 +102,8 @@ export class Row {
     this.words = `${this.name} ${this.name.replace("_", "/")} ${why.join(" ")} ${row.reasons.map((one) => one.words).join(" ")}`.toLowerCase();
     const run = row.eligible ? [row.fails, "fail"] : [row.passes, "pass"];
     text(this.counters[0], `${"●".repeat(Math.min(run[0], row.required))}${"○".repeat(Math.max(0, row.required - run[0]))} ${run[0]} of ${row.required} ${run[1]}${row.required === 1 ? "" : run[1] === "pass" ? "es" : "s"}`);
-    text(this.counters[1], `${row.misses} ${row.misses === 1 ? "miss" : "misses"}${row.buffer === null ? "" : `, buffer ${number(row.buffer)}`}`);
+    text(this.counters[1], row.buffer === null ? "" : `buffer ${number(row.buffer)}`);
+    this.misses = `${row.misses} ${row.misses === 1 ? "miss" : "misses"}`;
     METRICS.forEach(([id, name, sign], index) => {
       const { drawn, value } = this.metrics[index];
       const held = guard(row, name);
@@ -143,7 +144,7 @@ export class Row {
     else say(this.session[1], row.session_open ? "closes in " : "opens in ", duration(row.session_changes_at - at));
     this.session[1].title = row.session_changes_at === null ? "" : new Date(row.session_changes_at).toUTCString();
     const cooling = row.cooldown_until !== null && row.cooldown_until > at;
-    text(this.counters[2], cooling ? `cools for ${countdown(row.cooldown_until - at)}` : "");
+    text(this.counters[2], cooling ? `cools for ${countdown(row.cooldown_until - at)}` : this.misses);
     className(this.counters[2], cooling ? "small warned" : "small");
   }
 }
