@@ -148,9 +148,11 @@ class Manager:
             self._socket.close()
 
 
-def service(home: Path, url: str, settings: dict[str, str] | None = None, **hooks: object) -> Manager:
+def service(
+    home: Path, url: str, settings: dict[str, str] | None = None, *, watchdog_sec: float = WATCHDOG_SEC, **hooks: object
+) -> Manager:
     """Return a manager of a small daemon whose loops step often."""
-    return Manager(home, WATCHDOG_SEC, {**SERVICE, **(settings or {}), "VALKEY_URL": url, "HOOKS": json.dumps(hooks)})
+    return Manager(home, watchdog_sec, {**SERVICE, **(settings or {}), "VALKEY_URL": url, "HOOKS": json.dumps(hooks)})
 
 
 def events(log: str, name: str) -> list[dict[str, Any]]:

@@ -12,10 +12,11 @@ import redis
 
 from tests.faults import hooked
 from tests.faults.manager import INTERVAL_SEC, WATCHDOG_SEC, Manager, events, service
-from tests.valkey import Guarded
+from tests.valkey import Guarded, guarded
 
 RECOVERY_SEC = WATCHDOG_SEC + 5.0
 GRACE_SEC, STEP_SEC = 1.0, 1.0
+OUTAGE_WATCHDOG_SEC, GRACE_AND_LEASE_SEC = 6.0, 8.0
 PATIENCE_SEC = 40.0  # of the few runs of the suite, on a machine that is busy
 
 
@@ -117,6 +118,30 @@ def test_a_stop_is_told_and_not_taken_for_a_failure(manager):
     manager.until(lambda: len(manager.codes) > codes, "the end")
     assert manager.codes[codes:] == [0]
     assert len(manager.times("STOPPING")) == 1
+
+
+def test_a_store_that_does_not_answer_costs_no_sign_of_life(tmp_path, runs):
+    with guarded(tmp_path) as server, redis.Redis.from_url(server.admin_url) as client:
+        pid = client.info("server")["process_id"]
+        with service(tmp_path, server.url, watchdog_sec=OUTAGE_WATCHDOG_SEC).managing() as manager:
+            manager.until(lambda: "gates open" in manager.status(), "the gates in STATUS")
+            promise = "signs of life go on, the process lives"
+            for _, random in runs.of("Valkey stopped for longer than any heartbeat", promise, short=1, full=20):
+                os.kill(pid, signal.SIGSTOP)
+                began = time.monotonic()
+                try:
+                    manager.until(lambda: "Valkey does not answer" in manager.status(), "the outage in STATUS")
+                    lasts = GRACE_AND_LEASE_SEC + (random.uniform(0, 10) if runs.full else 0)
+                    manager.until(lambda end=began + lasts: time.monotonic() > end, "the end of the outage")
+                    assert manager.times("WATCHDOG", since=time.monotonic() - OUTAGE_WATCHDOG_SEC)
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+                healed = time.monotonic()
+                manager.until(lambda: "Valkey does not answer" not in manager.status(), "the recovery in STATUS")
+                runs.recovered(time.monotonic() - healed)
+            assert not manager.kills
+            assert not manager.codes
+            assert not events(manager.log, "watchdog.withheld")
 
 
 @pytest.mark.usefixtures("raw")
