@@ -70,6 +70,7 @@ async def test_a_server_that_takes_no_writes_is_unreachable_until_it_heals_and_k
         (foreign.ConnectionError("Connection closed by server."), StoreUnreachableError),
         (foreign.InvalidResponse("Protocol error"), StoreUnreachableError),
         (TimeoutError(), StoreUnreachableError),
+        (RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed"), StoreUnreachableError),
         (foreign.AuthenticationError("Authentication required."), RefusedError),
         (foreign.ResponseError("unknown command 'EVALSHA'"), RefusedError),
         (foreign.ResponseError("WRONGTYPE Operation against a key"), CorruptPayloadError),

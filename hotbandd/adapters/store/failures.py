@@ -7,8 +7,11 @@ import redis.exceptions as foreign
 from hotbandd.adapters.store import tls
 from hotbandd.errors import CorruptPayloadError, HotbandError, RefusedError, StoreUnreachableError
 
-CAUGHT = (foreign.RedisError, OSError)
-"""What a call to the client may raise; the builtin TimeoutError of a deadline is an OSError."""
+CAUGHT = (foreign.RedisError, OSError, RuntimeError)
+"""What a call to the client may raise; the builtin TimeoutError of a deadline is an OSError, a RuntimeError what uvloop raises for a
+connection that was closed between two looks at it."""
+
+_CLOSED = "the handler is closed"
 
 _REFUSED = (foreign.AuthenticationError, foreign.AuthorizationError)
 _DENIED = "ACL failure"  # how a script words a lack of rights
@@ -28,6 +31,8 @@ def translated(error: Exception, place: str, key: str) -> HotbandError:
     ``place`` names the server without secrets, ``key`` the key that the call was about.
     """
     text = str(error)
+    if isinstance(error, RuntimeError) and _CLOSED not in text:
+        raise error
     word = text.partition(" ")[0]
     refused = _refused(error, place, key)
     if refused is not None:
