@@ -181,5 +181,5 @@ def _cells(line: str, row: int, layout: _Layout, name: str) -> list[float]:
         try:
             values.append(float("nan" if column in QUOTES and not cell else cell))
         except ValueError as fault:
-            raise CandleInputError(f"{name}, row {row}: {column} {cell!r} is not a number.") from fault
+            raise CandleInputError(f"{name}, row {row}: {column} {cell[:40]!r} is not a number.") from fault
     return values
