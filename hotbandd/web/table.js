@@ -97,7 +97,8 @@ export class Row {
     const { measured } = row;
     text(this.price, measured ? measured.price : "");
     const why = row.gate === 1 ? [] : row.reasons.map((one) => one.brief);
-    text(this.cells.why, why.join(", "));
+    text(this.cells.why, row.gate === 1 ? `${row.passes} ${row.passes === 1 ? "pass" : "passes"} in a row` : why.join(", "));
+    this.cells.why.classList.toggle("muted", row.gate === 1);
     attribute(this.cells.why, "title", [...row.reasons.map((one) => `${one.words}.`), ...row.flip].join(" ") || null);
     this.words = `${this.name} ${this.name.replace("_", "/")} ${why.join(" ")} ${row.reasons.map((one) => one.words).join(" ")}`.toLowerCase();
     const run = row.eligible ? [row.fails, "fail"] : [row.passes, "pass"];
