@@ -12,6 +12,7 @@ from hotbandd.core.candles import MINUTE_MS, Candles, of_columns
 from hotbandd.errors import CandleInputError
 
 _FIELDS = ("t", "o", "h", "l", "c", "v")
+_LARGEST = 2**64  # of an integer; a longer one may not even be a float
 _LATEST_MS = 2**63 - 1 - MINUTE_MS
 
 
@@ -41,6 +42,8 @@ def _row(number: int, row: Any) -> tuple[int | float, ...]:
         if not isinstance(value, int | float) or isinstance(value, bool):
             problem = "holds no number" if name in row else "is missing"
             raise CandleInputError(f"Row {number}: {name} {problem}.")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise CandleInputError(f"Row {number}: {name} is too large a number.")
     stamp = row["t"]
     if int(stamp) != stamp or abs(stamp) > _LATEST_MS:
         raise CandleInputError(f"Row {number}: t is not a time in whole milliseconds.")
