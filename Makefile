@@ -10,7 +10,7 @@ IMAGE := $(VENV)/image
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # $(call locked,SET): install constraints.txt down to the end of a set, each file by its hash, nothing beside it.
 locked = sed '/^\# end of $(1)$$/q' constraints.txt | \
-  $(PIP) $(2) install --require-hashes --no-build-isolation --use-pep517 --requirement /dev/stdin
+  $(PIP) install --require-hashes --no-build-isolation --use-pep517 --requirement /dev/stdin
 SELF := --no-index --no-deps --no-build-isolation
 
 .PHONY: demo test faults check bench lock sbom clean
@@ -69,11 +69,12 @@ lock:
 	@test -x $(BIN)/uv || $(MAKE) $(RELEASE)
 	$(BIN)/python .ci/lock.py $(if $(UPGRADE),$(if $(filter all,$(UPGRADE)),--upgrade,--upgrade-package $(UPGRADE)))
 
-# What runs in production, as it is installed there, as CycloneDX.
+# What the container image holds of Python, webhooks included, as CycloneDX.
 sbom: $(RELEASE)
 	@rm -rf $(IMAGE) dist
 	@$(PYTHON) -m venv --without-pip $(IMAGE)
-	@$(call locked,runtime,--python $(IMAGE)/bin/python)
+	@sed '/^\# build$$/,/^\# end of build$$/d; /^\# end of notify$$/q' constraints.txt | \
+	  $(PIP) --python $(IMAGE)/bin/python install --require-hashes --no-build-isolation --requirement /dev/stdin
 	@$(PIP) wheel $(SELF) --wheel-dir dist .
 	@$(PIP) --python $(IMAGE)/bin/python install $(SELF) dist/hotband-*.whl
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --validate \
