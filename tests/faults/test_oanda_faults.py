@@ -41,6 +41,8 @@ async def test_an_oanda_that_misbehaves_for_an_hour_costs_no_candle(runs: Runs, 
 
         async with plainly():
             await play(home, act, limits=QUICK, speed=SPEED)
+        assert runs.fault is not None
+        assert len(runs.fault.recoveries) == runs.fault.done + 1, "a signal ended it"
         oanda = scenes[0].oanda
         requests = max(requests, densest([request.at for request in oanda.requests], 1.0, REQUESTS_PER_SEC))
         connections = max(connections, densest(oanda.connected, 10.0, CONNECTIONS_PER_SEC))
