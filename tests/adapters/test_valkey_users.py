@@ -149,7 +149,7 @@ async def test_a_script_that_lacks_rights_says_so_and_where_they_stand(raw: Redi
     try:
         backend = ValkeyBackend(as_user(valkey.url, "poor", "pass"))
         with pytest.raises(RefusedError, match=r"too few rights for hotband:leader .*users\.acl"):
-            await backend.acquire("me", 1000)
+            await backend.acquire("me", 1000, 0)
         with pytest.raises(RefusedError, match=r"too few rights for ops:kill_switch .*users\.acl"):
             await backend.set(keys.KILL_SWITCH, b"1")
         await backend.aclose()
