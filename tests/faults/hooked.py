@@ -22,6 +22,7 @@ BLOCK = signal.SIGRTMIN + 1  # the event loop, for an hour
 HANG = signal.SIGRTMIN + 2  # each step of the hydrator
 HANG_DEAF = signal.SIGRTMIN + 3  # the same, and cancellation does not reach it
 BREAK = signal.SIGRTMIN + 4  # each step of the allocator fails
+STALL = signal.SIGRTMIN + 5  # the event loop, for a second
 
 Step = Callable[..., Awaitable[None]]
 
@@ -45,6 +46,7 @@ def install(hooks: dict[str, Any]) -> None:
     from hotbandd.services.allocator import Allocator
     from hotbandd.services.hydrator import Hydrator
 
+    signal.signal(STALL, lambda *_: time.sleep(1))
     signal.signal(BLOCK, lambda *_: time.sleep(3600))
     built: list[Hydrator] = []
     build = Hydrator.__init__

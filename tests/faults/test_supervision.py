@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -54,6 +56,17 @@ def test_a_reload_is_told_and_so_is_its_refusal(manager):
     assert refused["READY"] == "1"
     assert "ALLOC_TOP_K" in refused["STATUS"]
     file.unlink()
+
+
+def test_an_event_loop_that_was_late_says_so_and_lives(manager):
+    before = len(events(manager.log, "loop.lag"))
+    os.kill(manager.process.pid, hooked.STALL)
+    manager.until(lambda: len(events(manager.log, "loop.lag")) > before, "loop.lag")
+    with urllib.request.urlopen(events(manager.log, "daemon.started")[-1]["http"] + "/healthz", timeout=10) as answer:
+        told = json.load(answer)
+    assert told["healthy"]
+    assert 0.7 < told["event_loop_lag_seconds"] < 5
+    assert not manager.kills
 
 
 def test_a_blocked_event_loop_is_restarted(manager, runs):
