@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -60,6 +63,31 @@ def market(
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, 9)
+
+
+@contextmanager
+def crowd(home: Path, url: str, count: int) -> Iterator[Market]:
+    """Run a daemon that stands by, in real time, while somebody else publishes so many instruments on an empty server."""
+    pairs, windows = crowd_of(count)
+    command = [sys.executable, "-m", "tests.web.publisher", url, *pairs]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as publisher:
+        try:
+            assert publisher.stdout is not None
+            assert publisher.stdout.readline() == "published\n"
+            now = time.time_ns() // 1_000_000
+            settings = {"HOTBAND_PAIRS": ",".join(pairs), "SESSION_WINDOWS_JSON": windows, "EVAL_INTERVAL_SEC": "900"}
+            with market(home, begin=now, speed=1.0, VALKEY_URL=url, **settings) as daemon:
+                yield daemon
+        finally:
+            publisher.kill()
+
+
+def crowd_of(count: int) -> tuple[list[str], str]:
+    """Return the names of so many instruments, and the sessions of their currencies."""
+    pairs = [f"{a}_{b}" for a, b in itertools.permutations(("EUR", "USD", "JPY", "GBP", "CHF", "CAD", "AUD", "NZD"), 2)]
+    extra = [f"X{i:03d}" for i in range(max(0, count - len(pairs)))]
+    windows = json.dumps({"currencies": dict.fromkeys(extra, "London")})
+    return [*pairs, *(f"{name}_USD" for name in extra)][:count], windows
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 from pathlib import Path
@@ -11,7 +10,8 @@ from playwright.sync_api import Page, expect
 
 from hotbandd.adapters.simulator import DEMO_START_MS
 from tests.processes import command_line
-from tests.web.conftest import BRIEF, PATIENCE_MS, SATURDAY_MS, Watched, market, shown, url_of
+from tests.valkey import owner
+from tests.web.conftest import BRIEF, PATIENCE_MS, SATURDAY_MS, Watched, crowd, market, shown, url_of
 
 MINUTE_MS = 60_000
 
@@ -91,21 +91,31 @@ def test_one_instrument_is_enough(tmp_path: Path, watched: Watched) -> None:
         expect(page.locator(".session h3")).to_have_text(["London", "New York"])
 
 
-def test_two_hundred_instruments_are_found_one_by_one(tmp_path: Path, watched: Watched) -> None:
-    pairs = [f"{a}_{b}" for a, b in itertools.permutations(("EUR", "USD", "JPY", "GBP", "CHF", "CAD", "AUD", "NZD"), 2)]
-    pairs += [f"X{i:02d}_USD" for i in range(200 - len(pairs))]
-    sessions = ",".join(f'"X{i:02d}":"London"' for i in range(200))
-    windows = f'{{"currencies":{{{sessions}}}}}'
-    settings = {"HOTBAND_PAIRS": ",".join(pairs), "CANDLE_HOT_DAYS": "2", "SESSION_WINDOWS_JSON": windows}
-    with market(tmp_path, speed=1.0, **settings) as daemon:
+def test_two_hundred_instruments_of_somebody_else_are_shown_and_found_one_by_one(
+    tmp_path: Path, watched: Watched
+) -> None:
+    with owner(tmp_path) as server, crowd(tmp_path, server.url, 200) as daemon:
         page = shown(watched.open(url_of(daemon)))
         expect(page.locator("#count")).to_have_text("200 instruments")
+        expect(page.locator("#leader")).to_contain_text("somebody-else; this one stands by", timeout=PATIENCE_MS)
+        expect(page.locator("#gates")).to_contain_text("67 of 200 open", timeout=PATIENCE_MS)
+        expect(page.locator("#weights")).to_contain_text("30.0 %")
         assert page.locator("#table tbody tr").count() == 200
-        page.fill("#find", "x07")
+        shut = page.locator("#table tbody tr", has_text="USD/EUR")
+        expect(shut).to_contain_text("calmar too low, no gain in 14 days, pattern not repeated")
+        page.fill("#find", "x007")
         expect(page.locator("#table tbody tr")).to_have_count(1)
         expect(page.locator("#count")).to_have_text("1 of 200 instruments")
         page.fill("#find", "")
-        page.get_by_role("button", name="Instrument").click()
-        assert page.locator("#table tbody th a").first.inner_text() == min(pairs).replace("_", "/")
-        page.emulate_media(color_scheme="dark")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+        page.select_option("#show", "open")
+        expect(page.locator("#table tbody tr")).to_have_count(67)
+        page.select_option("#show", "all")
+        page.get_by_role("button", name="Calmar").click()
+        figures = page.locator("#table tbody .c-calmar .value").all_inner_texts()
+        numbers = [float(figure.split()[0].replace("−", "-")) for figure in figures]
+        assert numbers == sorted(numbers, reverse=True)
+        assert len(set(numbers)) > 100
+        chart = daemon.get("/api/instrument/EUR_USD/chart?hours=24")[1]
+        assert chart["trades"] is None
+        assert "stands by" in chart["note"]
+        assert len(chart["metrics"]["t"]) > 200
