@@ -30,10 +30,11 @@ COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3|4|9|10)[0-8](?:[;\d]*)m")
 class Terminal:
     """A pseudo-terminal with a process in it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], fd: int, columns: int, lines: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], ours: int, theirs: int, columns: int, lines: int) -> None:
         self.process = process
         self.raw = b""
-        self._fd = fd
+        self._fd = ours
+        self._theirs = theirs
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
 
@@ -55,8 +56,8 @@ class Terminal:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def settings(self) -> list[object]:
-        """Return the settings of the terminal."""
-        return termios.tcgetattr(self._fd)
+        """Return the settings of the terminal, and whether who shares it is kept waiting by it, as everybody expects."""
+        return [termios.tcgetattr(self._theirs), os.get_blocking(self._theirs)]
 
     def until(self, check: Callable[[str], object], what: str = "") -> str:
         """Wait until the screen is as a check wants it, and return it."""
@@ -66,7 +67,10 @@ class Terminal:
                 return self.text
             if not self._pump():
                 break
-        pytest.fail(f"the screen did not come to {what or check}:\n{self.text}")
+        ended = (
+            "" if self.process.poll() is None else f" before the end ({self.process.returncode}): {self.raw[-1500:]!r}"
+        )
+        pytest.fail(f"the screen did not come to {what or check}{ended}:\n{self.text}")
 
     def shows(self, *texts: str) -> str:
         """Wait until the screen shows all of some texts."""
@@ -111,11 +115,11 @@ def terminal(home: Path, *words: str, columns: int = 80, lines: int = 24, **sett
         env=environment,
         start_new_session=True,
     )
-    os.close(theirs)
-    opened = Terminal(process, ours, columns, lines)
+    opened = Terminal(process, ours, theirs, columns, lines)
     try:
         yield opened
     finally:
         process.kill()
         process.wait()
         os.close(ours)
+        os.close(theirs)

@@ -14,9 +14,10 @@ from hotbandd.core.candles import DAY_MS
 from hotbandd.core.explanation import Figure
 from hotbandd.core.page_documents import Allocation, Day, Gates, Page, Row, Sessions
 
-WIDE: Final = 150  # columns from which on an instrument takes one line; below, two
+WIDE: Final = 190  # columns from which on an instrument takes one line; below, two
 ROOMY: Final = 100  # columns from which on sessions tell how long they still take
 BAR: Final = 10
+SPARK: Final = 12
 _STEPS: Final = " ▁▂▃▄▅▆▇█"
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _SIGNS: Final = {"passes": ("✓", "green"), "dead band": ("~", "yellow"), "fails": ("✗", "red")}
@@ -148,7 +149,7 @@ def _pieces(part: Text, room: int) -> list[Text]:
 
 
 def _headings(page: Page, width: int) -> Text:
-    spark = _spark_width(width)
+    spark = _spark_width(page, width)
     metrics = "".join(f"{name:<{spark + 6}}" for name in "CSHR")
     figures = f"{'calmar/floor':<{_CALMAR}}{'pnl/floor':<{_PNL}}{'in a row':<{_COUNTED}}{'buffer':<{_BUFFER}}"
     return Text(
@@ -161,11 +162,11 @@ def _name_width(page: Page) -> int:
 
 
 def _instrument(name: str, page: Page, width: int, *, wide: bool) -> list[Text]:
-    row, spark = page.instruments[name], _spark_width(width)
+    row, spark = page.instruments[name], _spark_width(page, width)
     weight = page.allocation.weights.get(name, 0.0)
     bar = Text.assemble(_bar(weight, page.allocation.cap), f" {weight:.3f} " if weight else "     - ")
     left = (_pad(Text(name, style="bold"), _name_width(page)), _pad(_gate(row, page), _GATE))
-    metrics = _metrics(row, page.days.get(name), page, spark)
+    metrics = _metrics(row, page.days.get(name), page, spark, wide=wide)
     calmar, pnl = _figure(row, "calmar, 30 days", ".2f"), _figure(row, "pnl, 30 days", "+.1%")
     counted, why = Text(_counted(row)), Text(", ".join(_why(row, page.now)))
     buffer = Text("" if row.buffer is None else f"{row.buffer:g}")
@@ -179,8 +180,11 @@ def _instrument(name: str, page: Page, width: int, *, wide: bool) -> list[Text]:
     ]
 
 
-def _spark_width(width: int) -> int:
-    return 4 if width < WIDE else 8 if width < 190 else 12
+def _spark_width(page: Page, width: int) -> int:
+    """Return how wide a day is drawn: what is left beside name, gate, values and weight, at most SPARK."""
+    if width >= WIDE:
+        return SPARK
+    return min(SPARK, max(4, (width - _name_width(page) - _GATE - BAR - 7) // 4 - 6))
 
 
 def _gate(row: Row, page: Page) -> Text:
@@ -191,7 +195,7 @@ def _gate(row: Row, page: Page) -> Text:
     return Text("open", style="bold green") if row.gate else Text("shut", style="red")
 
 
-def _metrics(row: Row, day: Day | None, page: Page, spark: int) -> Text:
+def _metrics(row: Row, day: Day | None, page: Page, spark: int, *, wide: bool) -> Text:
     """Return C, S, H and R with their last day, oldest first."""
     measured = row.measured
     if measured is None:
@@ -200,7 +204,7 @@ def _metrics(row: Row, day: Day | None, page: Page, spark: int) -> Text:
     cells = []
     for name in "CSHR":
         column: Sequence[int | None] = getattr(day, name) if day is not None else ()
-        label = name if spark == 4 else ""
+        label = "" if wide else name
         value = Text(f"{label}{getattr(measured, name):.2f}", style="dim" if stale else "")
         cells.append(_pad(Text.assemble(value, _spark(column, spark)), spark + 6))
     return Text.assemble(*cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import termios
@@ -35,6 +36,7 @@ _MOVES: Final[Mapping[str, tuple[str, ...]]] = {
     "home": ("g", "\x1b[H", "\x1bOH", "\x1b[1~"),
     "end": ("G", "\x1b[F", "\x1bOF", "\x1b[4~"),
 }
+_KEY: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Za-z]|.", re.DOTALL)
 KEYS: Final = {word: move for move, typed in _MOVES.items() for word in typed}
 
 
@@ -122,11 +124,12 @@ class _Screen:
         while True:
             await anyio.wait_readable(keyboard)
             typed = os.read(keyboard, 64).decode(errors="replace")
-            move = KEYS.get(typed) or KEYS.get(typed[:1])
-            if not typed or move == "quit":
+            moves = [KEYS.get(key) for key in _KEY.findall(typed)]
+            if not typed or "quit" in moves:
                 scope.cancel()
                 return
-            self._move(move)
+            for move in moves:
+                self._move(move)
             self._redraw.set()
 
     def _move(self, move: str | None) -> None:
@@ -168,14 +171,19 @@ class _Screen:
 
 @contextmanager
 def _keys() -> Iterator[int | None]:
-    """Read keys one by one and unseen, where they come from a terminal; as it was afterwards."""
+    """Read keys one by one and unseen, where they come from a terminal; as it was afterwards.
+
+    The event loop makes what it waits for non-blocking, and standard input shares that with standard output and with the shell: so
+    the terminal is opened once more.
+    """
     if not sys.stdin.isatty():
         yield None
         return
-    keyboard = sys.stdin.fileno()
+    keyboard = os.open(os.ttyname(sys.stdin.fileno()), os.O_RDONLY | os.O_NOCTTY)
     before = termios.tcgetattr(keyboard)
     try:
         tty.setcbreak(keyboard, termios.TCSANOW)
         yield keyboard
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        os.close(keyboard)

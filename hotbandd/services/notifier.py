@@ -92,7 +92,7 @@ class Notifier:
         before = Seen() if self._seen is None else self._seen
         found = found.over(before)
         first, self._seen = self._seen is None, found
-        if first or (not context.leadership.leading and context.leadership.lease is None):
+        if first or context.leadership.lease is None:  # kept through an outage of the store, so that this is told
             return
         for change in between(before, found):
             if change.kind in self.rules.kinds:
