@@ -75,6 +75,8 @@ class PrometheusTelemetry:
         self._manifold_age = self._table("manifold_age_seconds", "Age of the newest manifold.")
         self._sessions = self._table("session_open", "Whether the session is open.")
         self._notifications = self._counter("notifications", "Messages to receivers of HOTBAND_NOTIFY_URLS.", "outcome")
+        for outcome in ("sent", "failed"):
+            self._notifications.labels(outcome)
         self._requests = self._counter("oanda_requests", "Requests to OANDA.", "outcome")
         self._kernel = self._histogram("kernel_seconds", "Duration of one kernel task.", _KERNEL_BUCKETS)
 
