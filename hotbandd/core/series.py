@@ -150,16 +150,17 @@ class Series:
     def _append(self, new: Candles) -> None:
         needed = self._stop + new.size
         if needed > len(self._columns[0]):
-            self._replace(concatenate((self.candles, new)), room=max(1024, self.size // 8))
+            self._replace(concatenate((self.candles, new)))
             return
         for column, values in zip(self._columns[:_CANDLE_COLUMNS], new, strict=True):
             column[self._stop : needed] = values
         self._stop = needed
 
-    def _replace(self, candles: Candles, room: int = 1024) -> None:
-        """Lay the columns anew with room to grow; metrics that are final stay beside their candles at the front."""
+    def _replace(self, candles: Candles) -> None:
+        """Lay the columns anew with room for an eighth more; metrics that are final stay beside their candles at the front."""
         kept = self.metrics.take(slice(0, min(self.measured, candles.size)))
         size = candles.size
+        room = max(1024, size // 8)  # the same every time, so that memory is what it will be from the start
         columns: list[Any] = []
         for values in candles:
             column = np.zeros(size + room, dtype=values.dtype)
