@@ -7,7 +7,6 @@ whether the browser keeps up: its longest task while each instrument's row chang
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import socket
@@ -23,7 +22,8 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.tools import tool
-from tests.web.conftest import DESKTOP, Market, market, shown, url_of
+from tests.valkey import owner
+from tests.web.conftest import DESKTOP, Market, crowd, shown, url_of
 
 LOADS = 7
 WATCH_SEC = 30.0
@@ -31,16 +31,6 @@ PAGES = 8
 MINUTE_SEC = 65.0
 SCROLL_SEC = 5.0
 TICKS = os.sysconf("SC_CLK_TCK")
-CURRENCIES = ("EUR", "USD", "JPY", "GBP", "CHF", "CAD", "AUD", "NZD")
-
-
-def names(count: int) -> dict[str, str]:
-    """Return the settings of so many instruments."""
-    pairs = [f"{a}_{b}" for a, b in itertools.permutations(CURRENCIES, 2)]
-    extra = [f"X{i:03d}" for i in range(max(0, count - len(pairs)))]
-    chosen = [*pairs, *(f"{name}_USD" for name in extra)][:count]
-    windows = json.dumps({"currencies": dict.fromkeys(extra, "London")})
-    return {"HOTBAND_PAIRS": ",".join(chosen), "SESSION_WINDOWS_JSON": windows}
 
 
 def load(browser: Browser, url: str) -> dict[str, float]:
@@ -142,26 +132,22 @@ def smoothness(browser: Browser, url: str) -> dict[str, float]:
     }
 
 
-def measure(browser: Browser, count: int, *, speed: float) -> dict[str, Any]:
-    """Measure everything for so many instruments."""
-    days = "95" if count <= 8 and speed == 1 else "4"
+def measure(browser: Browser, count: int) -> dict[str, Any]:
+    """Measure everything for so many instruments, published in real time by another leader."""
     with (
         tempfile.TemporaryDirectory() as home,
-        market(Path(home), speed=speed, CANDLE_HOT_DAYS=days, **names(count)) as daemon,
+        owner(Path(home)) as server,
+        crowd(Path(home), server.url, count) as daemon,
     ):
         url = url_of(daemon)
-        while not daemon.events("hydrator.loaded"):
-            time.sleep(0.5)
-        time.sleep(20)  # the evaluation, and what the start has left to do
+        time.sleep(5)  # what the start has left to do
         loads = [load(browser, url) for _ in range(LOADS)]
         found: dict[str, Any] = {
             "instruments": count,
-            "speed": speed,
             **{name: statistics.median(one[name] for one in loads) for name in loads[0]},
             "best_first_paint_ms": min(one["first_paint_ms"] for one in loads),
         }
-        detail = load(browser, url.rstrip("/") + "/instrument/EUR_USD")
-        found["instrument_page"] = detail
+        found["instrument_page"] = load(browser, url.rstrip("/") + "/instrument/EUR_USD")
         found["smooth"] = smoothness(browser, url)
         time.sleep(20)  # until nobody looks any more
         costs = {pages: cost(daemon, pages) for pages in (0, 1, PAGES + 1)}
@@ -176,11 +162,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--pairs", type=int, nargs="*", default=[8, 200])
-    parser.add_argument("--speed", type=float, default=1.0)
     given = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=tool("chromium", "chromium"), args=["--no-sandbox"])
-        results = [measure(browser, count, speed=given.speed) for count in given.pairs]
+        results = [measure(browser, count) for count in given.pairs]
         browser.close()
     load_average = os.getloadavg()[0]
     if given.json:
