@@ -103,7 +103,7 @@ def followed(url: str, pairs: tuple[str, ...] = PAIRS) -> dict[str, str]:
 def test_all_of_it_at_eighty_columns_and_q_gives_the_terminal_back(home, url):
     with terminal(home, "watch", **followed(url)) as shown:
         before = shown.settings()
-        screen = shown.shows("▅▅▅▅", "USD_JPY")
+        screen = shown.shows("▅▅▅▅", "USD_JPY", "q ends")  # the foot is drawn last
         for told in (
             "ENGAGED engaged: no weight rises",
             "host-7 leads, epoch",
@@ -133,7 +133,7 @@ def test_wider_it_tells_more_and_a_new_size_is_taken_up(home, url):
     with terminal(home, "watch", columns=80, **followed(url)) as shown:
         shown.shows("▅▅▅▅")
         shown.resize(200, 30)
-        screen = shown.shows("instrument", "calmar/floor", "pnl/floor", "in a row", "buffer")
+        screen = shown.shows("instrument", "calmar/floor", "pnl/floor", "in a row", "buffer", "EUR_USD", "q ends")
         assert "▅" * 2 in screen
         (line,) = [line for line in screen.splitlines() if line.startswith("EUR_USD")]
         assert "✓ 2.00/0.10" in line
@@ -173,7 +173,7 @@ def test_old_gates_are_called_so_and_not_shown_as_open(home, server):
     now = time.time_ns() // 1_000_000
     publish(server.url, at=now, evaluated=now - 26 * LONG_MS)
     with terminal(home, "watch", columns=160, **followed(server.url)) as shown:
-        screen = shown.shows("STALE, they count as unknown: evaluated 1 d 2 h ago", "The gates are STALE")
+        screen = shown.shows("STALE, they count as unknown: evaluated 1 d 2 h ago", "The gates are STALE", "q ends")
         (line,) = [line for line in screen.splitlines() if line.startswith("EUR_USD")]
         assert "STALE" in line
         assert "open" not in line
@@ -187,7 +187,7 @@ def test_while_valkey_is_away_it_says_so_and_recovers(home, tmp_path_factory):
         with terminal(home, "watch", columns=160, **followed(url)) as shown:
             shown.shows("EUR_USD", "1 of 3 open")
             server.process.communicate()
-            screen = shown.shows("NOT LIVE: what follows is of ")
+            screen = shown.shows("NOT LIVE: what follows is of ", "q ends")
             assert "EUR_USD" in screen
             with owner(place) as again:
                 assert again.url == url
