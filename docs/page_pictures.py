@@ -23,7 +23,9 @@ MOST_BYTES = 200_000
 
 
 def picture(browser: Browser, url: str, name: str, scheme: str) -> None:
-    context = browser.new_context(viewport=TALL if "/instrument/" in url else SIZE, color_scheme=scheme, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
+    context = browser.new_context(
+        viewport=TALL if "/instrument/" in url else SIZE, color_scheme=scheme, locale="en-GB", timezone_id="UTC"
+    )  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(url)
     shown(page)
