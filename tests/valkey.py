@@ -44,7 +44,21 @@ def guarded(folder: Path, *options: str) -> Iterator[Guarded]:
     password = f"#{hashlib.sha256(PASSWORD.encode()).hexdigest()}"
     lines = USERS.read_text().splitlines()
     users.write_text("".join(f"{line} {password}\n" if " on " in line else f"{line}\n" for line in lines))
-    words = ["--port", "0", "--unixsocket", socket, "--dir", folder, "--save", "", "--appendonly", "yes", "--aclfile", users, *options]
+    words = [
+        "--port",
+        "0",
+        "--unixsocket",
+        socket,
+        "--dir",
+        folder,
+        "--save",
+        "",
+        "--appendonly",
+        "yes",
+        "--aclfile",
+        users,
+        *options,
+    ]
     launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), _binary()]
     with (folder / "server.log").open("wb") as log, subprocess.Popen([*launch, *words], stdout=log) as server:
         try:
