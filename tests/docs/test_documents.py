@@ -56,6 +56,8 @@ def commands(block: str) -> list[list[str]]:
     found = []
     for line in block.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True) if line.count("'") % 2 == 0 else []
+        if words[:1] == ["systemctl"]:  # the unit of that name
+            continue
         while "hotbandd" in words:
             words = words[words.index("hotbandd") + 1 :]
             end = next(
