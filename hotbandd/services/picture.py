@@ -36,6 +36,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+VERSION: Final = version("hotband")
 SUBSCRIBE_AGAIN_SEC: Final = 1.0
 FILLING_SEC: Final = 10.0  # between two looks at the last day while the history is filled in
 
@@ -129,7 +130,8 @@ class Picture:
         """Sum up the last day of each instrument, once per quarter of an hour: from memory where it is there, else from the store."""
         now = self._clock.now()
         end = now - now % page.STEP_MS
-        filling = None if self._market.loaded.is_set() else int(time.monotonic() / FILLING_SEC)
+        filled = self._market.loaded.is_set() or not self._shown.context.leadership.leading
+        filling = None if filled else int(time.monotonic() / FILLING_SEC)
         if (end, filling) == self._days_of:
             return
         for pair in self._market.pairs:
@@ -199,7 +201,7 @@ class Picture:
         leader = self._shown.context.leadership.leader
         fault = self._fault
         return Daemon(
-            version=version("hotband"),
+            version=VERSION,
             source=self._shown.source,
             speed=self._clock.speed,
             leading=self._shown.context.leadership.leading,

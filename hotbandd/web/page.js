@@ -8,6 +8,20 @@ import { showSessions } from "./sessions.js";
 import { COLUMNS, FILTERS, head, Row } from "./table.js";
 
 const rows = new Map();
+const near = new Set(); // names of rows on the screen, or close to it
+const sight = new IntersectionObserver((entries) => {
+  const page = current();
+  for (const { target, isIntersecting } of entries) {
+    const name = target.dataset.name;
+    if (!isIntersecting) near.delete(name);
+    else if (rows.has(name) && page) {
+      near.add(name);
+      rows.get(name).tick(page.instruments[name], page);
+    }
+  }
+}, { rootMargin: "300px" });
+const TURNS = 10; // rows out of sight tick in turns, each of them once in so many seconds
+let turn = 0;
 const view = { find: "", show: "all", order: "", back: false };
 
 // ---- at a glance
@@ -115,10 +129,17 @@ function showWeights(page) {
 const body = document.querySelector("#table tbody");
 
 function syncRows(page) {
-  for (const name of Object.keys(page.instruments)) if (!rows.has(name)) rows.set(name, new Row(name));
+  for (const name of Object.keys(page.instruments)) {
+    if (rows.has(name)) continue;
+    const row = new Row(name);
+    rows.set(name, row);
+    sight.observe(row.node);
+  }
   for (const [name, row] of rows) {
     if (name in page.instruments) continue;
     row.node.remove();
+    sight.unobserve(row.node);
+    near.delete(name);
     rows.delete(name);
   }
 }
@@ -195,7 +216,9 @@ function tick(page) {
   showGlance(page);
   showSessions(byId("sessions"), page);
   showWeights(page);
-  for (const [name, row] of rows) row.tick(page.instruments[name], page);
+  turn = (turn + 1) % TURNS;
+  let index = 0;
+  for (const [name, row] of rows) if (near.has(name) || index++ % TURNS === turn) row.tick(page.instruments[name], page);
 }
 
 readView();

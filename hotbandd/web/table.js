@@ -49,6 +49,7 @@ export class Row {
     this.words = "";
     this.node = make("tr");
     this.node.setAttribute("role", "row");
+    this.node.dataset.name = name;
     this.cells = {};
     for (const column of COLUMNS) this.#cell(column);
     const link = make("a", "", name.replace("_", "/"));
