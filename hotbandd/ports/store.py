@@ -29,6 +29,7 @@ class Outcome(StrEnum):
     PUBLISHED = "published"
     DUPLICATE = "duplicate"
     FENCED = "fenced"
+    CHANGED = "changed"  # what it was decided on is no more: decide again
 
 
 class Lease(NamedTuple):

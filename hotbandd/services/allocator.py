@@ -13,7 +13,7 @@ from hotbandd.core.allocation import Decision, Reason, Situation
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.core.documents import AllocatorStatus, GatesBlob, Weights
 from hotbandd.errors import CorruptPayloadError
-from hotbandd.ports import Lease
+from hotbandd.ports import Lease, Outcome
 from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
 
@@ -65,25 +65,30 @@ class Allocator:
     async def step(self, due: Due) -> None:
         """Decide one slot, and publish it; a slot that was decided before a restart stands."""
         await self._first(due.moment)
-        lease, rules = await self._leadership.held(), self.rules
+        while not await self._decided(await self._leadership.held(), due.moment):
+            log.info("allocator.kill_switch_engaged", slot=due.moment)
+
+    async def _decided(self, lease: Lease, slot: int) -> bool:
+        """Decide one slot, and publish it; return False where the kill switch was engaged in between, so that it is to be decided again."""
+        rules = self.rules
         status = await self._readable(self._store.allocator_status)
-        if status is not None and status.ts == due.moment:
-            return
+        if status is not None and status.ts == slot:
+            return True
         previous = await self._readable(self._store.weights)
-        blob, fault = await self._gates(due.moment)
+        blob, fault = await self._gates(slot)
         engaged = await self._store.kill_switch() is not False
         situation = Situation(
-            slot=due.moment,
+            slot=slot,
             pairs=rules.pairs,
             blob=blob,
             fault=fault,
-            candidates=[] if blob is None or fault is not None else await self._candidates(due.moment, blob),
+            candidates=[] if blob is None or fault is not None else await self._candidates(slot, blob),
             previous=previous,
             status=status,
             kill_switch=engaged,
         )
         decision = allocation.allocate(situation, rules.allocation)
-        await self._publish(lease, situation, decision)
+        return await self._published(lease, situation, decision)
 
     async def _readable(self, read: Callable[[], Awaitable[T | None]]) -> T | None:
         """Read a document of ours; one that is corrupt counts as missing, which adds no weight."""
@@ -116,7 +121,7 @@ class Allocator:
             found.append(allocation.candidate(pair, points, newest, slot, window))
         return [candidate for candidate in found if candidate is not None]
 
-    async def _publish(self, lease: Lease, situation: Situation, decision: Decision) -> None:
+    async def _published(self, lease: Lease, situation: Situation, decision: Decision) -> bool:
         slot, rules = situation.slot, self.rules
         weights = None
         if decision.weights is not None:
@@ -144,12 +149,15 @@ class Allocator:
             seq=slot,
         )
         outcome = await self._store.publish_allocation(lease, weights, status)
+        if outcome is Outcome.CHANGED:
+            return False
         self._leadership.accept(outcome, "the weights", lease)
         self._latest.allocation = status
         in_force = decision.weights if decision.weights is not None else _of(situation.previous)
         self._telemetry.allocated(in_force, status)
         self._telemetry.kill_switch(engaged=situation.kill_switch)
         log.info("allocator.published", slot=slot, reason=status.reason, held=status.held, weights=in_force)
+        return True
 
 
 def _of(weights: Weights | None) -> dict[str, float]:

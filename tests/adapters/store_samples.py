@@ -144,7 +144,7 @@ def status(ts: int = START, epoch: int = 1, seq: int = 1) -> AllocatorStatus:
         held_since=None,
         reason="allocated",
         held_closed=[],
-        kill_switch=False,
+        kill_switch=True,
         epoch=epoch,
         seq=seq,
     )

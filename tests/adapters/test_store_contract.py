@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 import numpy as np
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -249,6 +250,21 @@ async def test_an_allocation_is_published_with_its_status(store: Store, lease: L
     assert await store.publish_allocation(lease, samples.weights(), samples.status()) is Outcome.PUBLISHED
     assert await store.weights() == samples.weights()
     assert await store.allocator_status() == samples.status()
+
+
+@pytest.mark.parametrize("switch", [None, True])
+async def test_weights_decided_while_the_kill_switch_was_released_are_published_only_while_it_is(
+    store: Store, lease: Lease, switch: bool | None
+) -> None:
+    if switch is not None:
+        await store.set_kill_switch(engaged=switch)
+    released = msgspec.structs.replace(samples.status(), kill_switch=False)
+    assert await store.publish_allocation(lease, samples.weights(), released) is Outcome.CHANGED
+    assert (await store.weights(), await store.allocator_status()) == (None, None)
+    await store.set_kill_switch(engaged=False)
+    assert await store.publish_allocation(lease, samples.weights(), released) is Outcome.PUBLISHED
+    await store.set_kill_switch(engaged=True)
+    assert await store.publish_allocation(lease, samples.weights(), released) is Outcome.DUPLICATE
 
 
 async def test_holding_publishes_a_status_and_leaves_the_weights(store: Store, lease: Lease) -> None:

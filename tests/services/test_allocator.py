@@ -241,6 +241,22 @@ async def test_unless_the_kill_switch_is_released_weights_only_fall(switch):
     assert (await stage.weights()).weights == {EUR: 0.1, AUD: 0.1}
 
 
+async def test_a_kill_switch_that_is_engaged_while_a_slot_is_decided_is_heeded():
+    stage = await allocated()
+    slot = NOW + ALLOC_MS
+    await stage.gates(slot, EUR, AUD)
+    await stage.metrics(slot)
+    inner, published = stage.store.inner, stage.store.inner.publish_allocation
+
+    async def late(*args: object) -> object:
+        await inner.set_kill_switch(engaged=True)
+        return await published(*args)
+
+    inner.publish_allocation = late
+    assert (await stage.slot(slot)).kill_switch
+    assert (await stage.weights()).weights == {EUR: 0.1}  # as if it had been engaged from the start
+
+
 async def test_a_restart_keeps_the_beginning_of_a_hold_and_so_its_bound():
     stage = await allocated()
     for k in range(1, 8):

@@ -75,7 +75,7 @@ class Publication(NamedTuple):
 
     ``over`` names a key with a JSON document and a ``ts``: where that document is later, the publication is a duplicate. ``floors``:
     where less than that was published, the server lost data, and fences the publication. ``again``: an equal one is no duplicate.
-    ``good_ms``: how long the message is worth sending.
+    ``good_ms``: how long the message is worth sending. ``given``: a key and the value that it has to have still.
     """
 
     lease: Lease
@@ -85,6 +85,7 @@ class Publication(NamedTuple):
     floors: Sequence[Fence] = ()
     again: bool = False
     good_ms: int = 0
+    given: tuple[str, bytes] | None = None
 
 
 def lease_text(lease: Lease) -> str:

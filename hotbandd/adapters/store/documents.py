@@ -230,7 +230,7 @@ class DocumentStore:
             raw = await self._backend.get(keys.KILL_SWITCH)
         except CorruptPayloadError:
             return True
-        return None if raw is None else raw != b"0"
+        return None if raw is None else raw != keys.RELEASED
 
     async def set_kill_switch(self, *, engaged: bool) -> None:
         """Engage or release the kill switch."""

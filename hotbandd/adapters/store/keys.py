@@ -15,6 +15,7 @@ GATES_BLOB = "opt:rolling:gates_blob"
 WEIGHTS = "risk:allocation_weights"
 ALLOCATOR_STATUS = "opt:allocator:status"
 KILL_SWITCH = "ops:kill_switch"
+RELEASED = b"0"  # the one value of the kill switch that lets weights rise
 LEADER = "hotband:leader"
 EPOCH = "hotband:epoch"
 CLOCK = "hotband:clock"

@@ -151,6 +151,8 @@ class MemoryBackend:
             return refusal
         if publication.over and _stamp(self._values.get(publication.over[0])) > publication.over[1]:
             return Outcome.DUPLICATE
+        if publication.given and self._values.get(publication.given[0]) != publication.given[1]:
+            return Outcome.CHANGED
         if publication.fence:
             document, epoch, seq = publication.fence
             self._keep(keys.fence(document), b"%d:%d" % (epoch, seq), None)

@@ -107,9 +107,11 @@ def _cooldown(instrument: str, state: GateState, ts: int, expiries: Expiries) ->
 
 
 def allocation(lease: Lease, weights: Weights | None, status: AllocatorStatus, expiries: Expiries) -> Publication:
-    """Publish a slot of the allocator; without weights only its status."""
+    """Publish a slot of the allocator, without weights only its status; one decided with the kill switch released only while it is."""
     commands: list[Command] = [SetValue(keys.ALLOCATOR_STATUS, encode(status), expiries.status)]
     if weights is not None:
         raw = encode(weights)
         commands += [SetValue(keys.WEIGHTS, raw, None), Send(keys.WEIGHTS_CHANNEL, raw)]
-    return Publication(lease, commands, Fence(keys.WEIGHTS_FENCE, status.epoch, status.seq), good_ms=expiries.status)
+    fence = Fence(keys.WEIGHTS_FENCE, status.epoch, status.seq)
+    given = None if weights is None or status.kill_switch else (keys.KILL_SWITCH, keys.RELEASED)
+    return Publication(lease, commands, fence, good_ms=expiries.status, given=given)

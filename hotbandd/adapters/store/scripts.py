@@ -83,16 +83,16 @@ end
 """
 
 # KEYS: the leader's, then every other key below. ARGV: lease; fence key, epoch, seq, and whether an equal one is written again;
-# key and ts of the document that may not be later (each empty where there is none); the floors; then the commands, each preceded by
-# its number of words.
+# key and ts of the document that may not be later; a key and the value that it has to have (each empty where there is none); the
+# floors; then the commands, each preceded by its number of words.
 # Types are checked first and the fence is set first: a command that fails later would leave half a publication, and
 # the server refuses for lack of memory only at a script's first write.
 PUBLISH = (
     _COMMANDS
     + _FENCES
     + """
-local lease, fence, epoch, seq, again, newest, ts = unpack(ARGV, 1, 7)
-if redis.call('GET', KEYS[1]) ~= lease or lost(8) then return 'fenced' end
+local lease, fence, epoch, seq, again, newest, ts, given, value = unpack(ARGV, 1, 9)
+if redis.call('GET', KEYS[1]) ~= lease or lost(10) then return 'fenced' end
 if fence ~= '' then
   local by = ahead(fence, epoch, seq)
   if by and by < 0 then return 'fenced' end
@@ -105,7 +105,8 @@ if newest ~= '' then
     return 'duplicate'
   end
 end
-local commands = read(9 + 3 * tonumber(ARGV[8]))
+if given ~= '' and redis.pcall('GET', given) ~= value then return 'changed' end
+local commands = read(11 + 3 * tonumber(ARGV[10]))
 if fence ~= '' then redis.call('SET', fence, epoch .. ':' .. seq) end
 run(commands)
 return 'published'

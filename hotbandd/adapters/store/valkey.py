@@ -139,14 +139,15 @@ class ValkeyBackend:
 
     async def publish(self, publication: Publication) -> Outcome:
         """Apply a publication at once or not at all."""
-        lease, commands, fence, over, floors, again, _ = publication
+        lease, commands, fence, over, floors, again, _, given = publication
         fence_key = keys.fence(fence.document) if fence else ""
         words: list[Word] = [lease_text(lease), fence_key]
         words += (fence.epoch, fence.seq) if fence else ("", "")
         words.append("again" if again else "")
         words += over or ("", "")
+        words += given or ("", "")
         words += [*_floors(floors), *_counted(commands)]
-        named = [fence_key, over[0] if over else "", *_fences(floors)]
+        named = [fence_key, over[0] if over else "", given[0] if given else "", *_fences(floors)]
         declared = [keys.LEADER, *filter(None, named), *_touched(commands)]
         reply: bytes = await self.ask(keys.LEADER, self._publish(declared, words))
         return Outcome(reply.decode())
