@@ -7,8 +7,8 @@ import random
 from collections.abc import AsyncIterator
 
 import anyio
-import numpy as np
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
