@@ -9,11 +9,11 @@ import pytest
 
 
 def tool(name: str, package: str) -> str:
-    """Return the path of a program; skip without it, and fail in CI, where .ci/run installs it."""
+    """Return the path of a program; skip without it, and fail where .ci/run has installed it."""
     found = shutil.which(name)
     if found is None:
         words = f"{name} is missing: apt-get install {package}"
-        if os.environ.get("CI"):
+        if os.environ.get("TEST_TOOLS") == "required":
             pytest.fail(words)
         pytest.skip(words)
     return found
