@@ -7,7 +7,11 @@ const SILENT_MS = 9000; // three beats of the daemon
 
 export const silent = () => !known() || silence() > SILENT_MS;
 
-export const isOld = (row, page) => row.session_open && (!row.measured || now() - row.measured.ts > page.stale_after_ms);
+// An open session without a fresh manifold, or, before the first one, without a fresh candle.
+export function isOld(row, page) {
+  const stamp = row.measured?.ts ?? row.candle_at;
+  return row.session_open && (stamp === null || now() - stamp > page.stale_after_ms);
+}
 
 export const gatesOld = (page) => page.gates.evaluated_ts !== null && now() - page.gates.evaluated_ts > page.gates.max_age_sec * 1000;
 

@@ -53,8 +53,8 @@ def test_candles_that_stay_away_are_told_and_old_metrics_are_not_shown_as_new(tm
     with market(tmp_path, dry=DEMO_START_MS + 5 * MINUTE_MS, **BRIEF) as daemon:
         page = shown(watched.open(url_of(daemon)))
         alert(page, "No fresh data of any instrument; the newest candle is")
-        expect(page.locator("#data .big")).to_have_attribute("data-mood", "bad")
-        expect(page.locator("#table tbody tr.old")).to_have_count(2)
+        expect(page.locator("#data .big")).to_have_attribute("data-mood", "bad", timeout=PATIENCE_MS)
+        expect(page.locator("#table tbody tr.old")).to_have_count(2, timeout=PATIENCE_MS)
         page.select_option("#show", "old")
         expect(page.locator("#table tbody tr")).to_have_count(2)
         assert "▲" in page.locator("#table .age").first.inner_text()
