@@ -59,7 +59,8 @@ def _head(page: Page, width: int, seen_at: int | None) -> list[Text]:
     switch = page.kill_switch
     engaged = Text(switch.words, style="green" if switch.engaged is False else "bold red")
     if switch.engaged is not False:
-        engaged = Text.assemble(("ENGAGED", "bold red reverse"), " ", engaged)
+        head, _, rest = switch.words.partition(":")
+        engaged = Text.assemble((head.upper(), "bold red reverse"), (f":{rest}", "bold red"))
     leader = "nobody leads" if page.daemon.holder is None else f"{page.daemon.holder} leads, epoch {page.daemon.epoch}"
     lines += _flow("kill switch", [engaged, Text(leader)], width)
     lines += _flow("gates", _gates(page.gates, page.now), width)

@@ -105,7 +105,7 @@ def test_all_of_it_at_eighty_columns_and_q_gives_the_terminal_back(home, url):
         before = shown.settings()
         screen = shown.shows("▅▅▅▅", "USD_JPY", "q ends")  # the foot is drawn last
         for told in (
-            "ENGAGED engaged: no weight rises",
+            "ENGAGED: no weight rises",
             "host-7 leads, epoch",
             "1 of 3 open",
             "It holds the weights as they are: too few open gates with a fresh",
