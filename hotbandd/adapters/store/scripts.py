@@ -161,7 +161,13 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 )
 
-# KEYS: leader. ARGV: lease.
+# KEYS: a lock. ARGV: who holds it, life in ms.
+PROLONG = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+# KEYS: a lock, or the leader. ARGV: who holds it, or the lease.
 RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])

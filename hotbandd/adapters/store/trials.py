@@ -28,7 +28,7 @@ class ValkeyTrials:
     def __init__(self, backend: ValkeyBackend) -> None:
         self._backend = backend
         self._client = backend.client
-        self._renew = backend.client.register_script(scripts.RENEW)
+        self._prolong = backend.client.register_script(scripts.PROLONG)
         self._release = backend.client.register_script(scripts.RELEASE)
 
     async def lock(self, holder: str) -> bool:
@@ -36,7 +36,7 @@ class ValkeyTrials:
         key, life_ms = keys.TRIAL_LOCK, keys.TRIAL_LOCK_MS
         if await self._backend.ask(key, self._client.set(key, holder, nx=True, px=life_ms)):
             return True
-        return bool(await self._backend.ask(key, self._renew([key], [holder, life_ms])))
+        return bool(await self._backend.ask(key, self._prolong([key], [holder, life_ms])))
 
     async def unlock(self, holder: str) -> None:
         """Give the right up, if it is still held."""
