@@ -148,20 +148,6 @@ def test_a_restart_finds_candles_gates_and_the_kill_switch_and_leads_at_once(tmp
     assert second.event("leader.leading")["epoch"] > first.event("leader.leading")["epoch"]
 
 
-def test_a_killed_daemon_leaves_no_process_and_the_next_one_loses_nothing(tmp_path):
-    with running(tmp_path, **SHORT, LEASE_TTL_SEC="1", log="first.log") as first:
-        first.ready()
-        family = first.family()
-        assert len(family) > 3
-        first.end(signal.SIGKILL)
-        gone(family)
-    loaded = first.event("hydrator.loaded")["candles"]
-    with running(tmp_path, **SHORT, LEASE_TTL_SEC="1", log="second.log") as second:
-        second.ready()
-        restored = {event["instrument"]: event["candles"] for event in second.events("intake.restored")}
-    assert all(restored[pair] >= loaded[pair] - 10 for pair in loaded)
-
-
 def test_a_killed_server_is_started_again_and_the_daemon_outlives_it(tmp_path):
     with running(tmp_path, **SHORT, LEASE_TTL_SEC="1") as daemon:
         daemon.ready()

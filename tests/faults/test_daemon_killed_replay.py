@@ -23,7 +23,7 @@ from tests.processes import bare_environment, hotbandd
 from tests.valkey import ROOT
 
 PAIRS = ("EUR_USD", "GBP_USD", "AUD_USD")
-BEGIN, END = 1_718_812_800_000, 1_718_834_400_000  # Wednesday 2024-06-19, 16:00 to 22:00 UTC: over New York's close
+BEGIN, END = 1_718_820_000_000, 1_718_834_400_000  # Wednesday 2024-06-19, 18:00 to 22:00 UTC: over New York's close
 SETTINGS = {
     "HOTBAND_PAIRS": ",".join(PAIRS),
     "CANDLE_HOT_DAYS": "36",
@@ -57,7 +57,7 @@ async def write_candles(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def replayed(candles: Path, tmp_path_factory: pytest.TempPathFactory) -> Documents:
     """Return what ``hotbandd replay`` prints."""
-    days = ("--from", "2024-06-19T16:00", "--to", "2024-06-19T22:00")
+    days = ("--from", "2024-06-19T18:00", "--to", "2024-06-19T22:00")
     done = hotbandd(tmp_path_factory.mktemp("home"), "replay", "--candles", str(candles), *days, "--json", **SETTINGS)
     assert (done.code, done.err) == (0, "")
     return placed(line.encode() for line in done.out.splitlines())
@@ -109,7 +109,7 @@ async def live(url: str, candles: Path, home: Path, begin: int, die: str = "neve
 def test_the_replay_shows_open_gates_a_boundary_and_weights(replayed: Documents) -> None:
     blobs = [json.loads(raw) for (channel, _), raw in replayed.items() if channel == "ws:gates"]
     weights = [json.loads(raw) for (channel, _), raw in replayed.items() if channel == "ws:weights"]
-    assert len([blob for blob in blobs if blob["ts"] == blob["evaluated_ts"]]) == 24
+    assert len([blob for blob in blobs if blob["ts"] == blob["evaluated_ts"]]) == 16
     assert (
         len([blob for blob in blobs if blob["ts"] != blob["evaluated_ts"]]) == 1
     )  # an exit window; all else falls on slots
@@ -133,7 +133,7 @@ async def test_live_with_and_without_kills_publishes_what_the_replay_does(
         begin = BEGIN
         async with heard(valkey_url) as parts:
             for _ in range(random.randint(1, 3)):
-                die = f"{random.randint(1, 20)}{random.choice(['', '!'])}"
+                die = f"{random.randint(1, 14)}{random.choice(['', '!'])}"
                 ended = await live(valkey_url, candles, tmp_path, begin, die)
                 assert ended in {0, -signal.SIGKILL}
                 kills += ended != 0

