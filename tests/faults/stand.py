@@ -31,6 +31,7 @@ PAIRS = SETTINGS["HOTBAND_PAIRS"].split(",")
 MAX_AGE_MS = 2 * SLOT_SEC * 1000
 LAG_SEC = 10
 PATIENCE_SEC = 30.0
+ANEW = httpx.Limits(max_keepalive_connections=0)  # a connection that rests may be closed as it is asked
 START_SEC = 120.0
 POLL_SEC = 0.01
 
@@ -176,7 +177,7 @@ async def stand(folder: Path, *, tcp: bool = False) -> AsyncIterator[Stand]:
             with running(folder, module="tests.faults.market", **settings) as daemon:
                 started = await anyio.to_thread.run_sync(daemon.event, "daemon.started")
                 async with (
-                    httpx.AsyncClient(base_url=started["http"], timeout=20) as pages,
+                    httpx.AsyncClient(base_url=started["http"], timeout=20, limits=ANEW) as pages,
                     Redis.from_url(made.url, protocol=2, socket_timeout=5) as client,
                 ):
                     observer = Observer(made.url, PAIRS, MAX_AGE_MS)
