@@ -4,11 +4,11 @@
 ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_CACHE_DIR=/var/cache/pip
 WORKDIR /src
 COPY constraints.txt ./
 # /build makes the wheel; /opt/hotband is what the daemon runs on, webhooks included, without the build backend. pip checks every hash.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv /build && python -m venv --without-pip /opt/hotband && \
     sed '/^# end of build$/q' constraints.txt > /build/constraints.txt && \
     sed '/^# build$/,/^# end of build$/d; /^# end of notify$/q' constraints.txt > /opt/hotband/constraints.txt && \

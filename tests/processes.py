@@ -96,6 +96,15 @@ class Daemon:
         """Return the processes that descend from it, itself included."""
         return descendants(self.process.pid)
 
+    def kill_all(self) -> None:
+        """Kill it and all that descend from it."""
+        left = self.family()
+        self.process.kill()
+        self.process.wait()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def end(self, number: signal.Signals) -> float:
         """Send a signal, wait for the end, and return how many seconds it took."""
         began = time.monotonic()
@@ -121,12 +130,7 @@ def running(
     try:
         yield daemon
     finally:
-        left = daemon.family()
-        process.kill()
-        process.wait()
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        daemon.kill_all()
 
 
 def descendants(root: int) -> set[int]:

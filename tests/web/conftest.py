@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +56,7 @@ def market(
     try:
         yield daemon
     finally:
-        left = daemon.family()
-        process.kill()
-        process.wait()
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, 9)
+        daemon.kill_all()
 
 
 @contextmanager
