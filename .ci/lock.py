@@ -20,6 +20,7 @@ SETS = {
     "runtime": (),
     "build": (BUILD,),
     "notify": ("notify",),
+    "dask": ("dask",),
     "dev": ("dev",),
     "release": ("release",),
     "bench": ("docs", "rivals"),

@@ -55,7 +55,7 @@ def requirement(entry: str) -> Requirement:
 
 def test_each_dependency_has_one_version_and_the_hashes_of_its_files_and_no_host_is_named():
     entries = [entry for part in sets().values() for entry in part]
-    assert list(sets()) == ["runtime", "build", "notify", "dev", "release", "bench"]
+    assert list(sets()) == ["runtime", "build", "notify", "dask", "dev", "release", "bench"]
     for entry in entries:
         assert re.fullmatch(r"==[^,=*]+", str(requirement(entry).specifier)), entry
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
@@ -110,6 +110,7 @@ def test_the_sets_hold_what_the_project_asks_for():
         "runtime": asked["project"]["dependencies"],
         "build": [*asked["build-system"]["requires"], *extras["build"]],
         "notify": extras["notify"],
+        "dask": extras["dask"],
         "dev": extras["dev"],
         "release": extras["release"],
         "bench": [*extras["docs"], *extras["rivals"]],
