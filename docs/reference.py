@@ -62,6 +62,7 @@ KEYS: tuple[Key, ...] = (
     Key(keys.KILL_SWITCH, "string 0 or 1", "none", "the kill switch; missing or unreadable: engaged", "`kill`, HTTP", "allocator"),
     Key(keys.LEADER, "string", "`LEASE_TTL_SEC`", "`holder:epoch` of the daemon that leads", "daemon", "daemons, `status`"),
     Key(keys.EPOCH, "string", "none", "highest epoch", "daemon", "daemons"),
+    Key(keys.COUNT, "string", "none", "publications so far; fewer than a daemon knows of: the server lost data", "daemon", "daemon"),
     Key(keys.fence("{document}"), "string", "none", "highest `epoch:seq` published of a document", "daemon", "daemon"),
     Key(keys.CLOCK, "string", "60 s, renewed", "the anchor of a clock that is not the real one", "`demo`", "readers of ages"),
     Key(keys.DOCTOR, "string", "1 s", "a trial write", "`doctor`", "nobody"),

@@ -105,7 +105,7 @@ class Leadership:
             if self.lease == lease:  # else it was lost before, and there may be a new one
                 self.lose()
             raise FencedError(
-                f"Another daemon leads, or Valkey lost what there was, so {what} was not published; this one stands by."
+                f"Another daemon leads, Valkey lost what there was, or an answer of it: {what} was not published, this one stands by."
             )
 
 

@@ -26,6 +26,7 @@ STRINGS = (
     keys.WEIGHTS,
     keys.ALLOCATOR_STATUS,
     keys.manifold(PAIR),
+    keys.COUNT,
     *map(keys.fence, ("gates", "weights", f"manifold:{PAIR}")),
 )
 UNTIL = START + 7_200_000
@@ -50,7 +51,8 @@ async def published(store: DocumentStore, lease: Lease, seq: int = 1) -> None:
 
 
 async def strings(backend: Backend) -> dict[str, bytes | None]:
-    return {key: await backend.get(key) for key in STRINGS}
+    """Return all strings; the count, which goes on when something is given back, is no document."""
+    return {key: await backend.get(key) for key in STRINGS if key != keys.COUNT}
 
 
 async def emptied(backend: Backend) -> None:
@@ -86,9 +88,10 @@ async def test_a_server_that_began_anew_gets_every_string_back_as_it_was(bench: 
 async def test_older_data_under_a_lease_that_still_holds_is_a_loss(bench: Bench, lease: Lease) -> None:
     await published(bench.store, lease, seq=1)
     older = await strings(bench.backend)
+    count = await bench.backend.get(keys.COUNT)
     await published(bench.store, lease, seq=2)
     newer = await strings(bench.backend)
-    for key, value in older.items():
+    for key, value in {**older, keys.COUNT: count}.items():
         await bench.backend.set(key, value or b"")
     for publish in (
         bench.store.publish_evaluation(lease, samples.evaluation(START + 3, lease.epoch, 3)),
@@ -146,7 +149,7 @@ async def test_what_would_have_expired_by_now_is_not_given_back_but_states_and_w
         await store.publish_evaluation(again, samples.evaluation(START + 5, again.epoch, 5))
         first = await anext(messages)
     assert json.loads(first[1])["ts"] == START + 5
-    kept = {key for key in STRINGS if before[key] == await bench.backend.get(key)}
+    kept = {key for key in before if before[key] == await bench.backend.get(key)}
     assert {keys.WEIGHTS, keys.fence("weights")} <= kept
     assert {keys.ALLOCATOR_STATUS, keys.manifold(PAIR)}.isdisjoint(kept)
 
@@ -179,10 +182,7 @@ class Deaf:
         return outcome
 
 
-@pytest.mark.parametrize("tried_again", [True, False])
-async def test_of_attempts_without_an_answer_the_one_that_took_effect_is_given_back(
-    bench: Bench, tried_again: bool
-) -> None:
+async def test_after_a_publication_without_an_answer_nothing_goes_out_under_its_lease(bench: Bench) -> None:
     deaf = Deaf(bench.backend)
     store = DocumentStore(deaf, AGES)
     lease = await lease_of(store)
@@ -191,19 +191,40 @@ async def test_of_attempts_without_an_answer_the_one_that_took_effect_is_given_b
     first = samples.evaluation(START + 7, lease.epoch, 7)
     with pytest.raises(StoreUnreachableError):
         await store.publish_evaluation(lease, first)
-    if tried_again:
-        with pytest.raises(StoreUnreachableError):
-            await store.publish_evaluation(lease, samples.evaluation(START + 7, lease.epoch, 7, cooldown_until=UNTIL))
     deaf.deaf = False
-    if tried_again:
-        other = samples.evaluation(START + 7, lease.epoch, 7, cooldown_until=UNTIL)
-        assert await store.publish_evaluation(lease, other) is Outcome.DUPLICATE
-    else:
-        await store.give_back(lease, repeat=True)
+    before = await strings(bench.backend)
+    assert await store.publish_evaluation(lease, first) is Outcome.FENCED
+    assert await store.publish_allocation(lease, None, samples.status(START + 8, lease.epoch, 8)) is Outcome.FENCED
+    assert await store.renew_lease(lease, 60_000) is False
+    assert await strings(bench.backend) == before
+    again = await lease_of(store)
+    await store.give_back(again, repeat=False)
+    assert await store.renew_lease(again, 60_000) is True
+    other = samples.evaluation(START + 7, again.epoch, 7, cooldown_until=UNTIL)
+    assert await store.publish_evaluation(again, other) is Outcome.PUBLISHED
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+async def test_a_publication_without_an_answer_is_given_back_if_it_took_effect(bench: Bench, took_effect: bool) -> None:
+    deaf = Deaf(bench.backend)
+    store = DocumentStore(deaf, AGES)
+    lease = await lease_of(store)
+    await published(store, lease)
+    before = await strings(bench.backend)
+    deaf.deaf = True
+    first = samples.evaluation(START + 7, lease.epoch, 7)
+    with pytest.raises(StoreUnreachableError):
+        await store.publish_evaluation(lease, first)
+    deaf.deaf = False
+    if not took_effect:
+        for key, value in before.items():
+            await bench.backend.set(key, value or b"")
+    await store.give_back(await lease_of(store), repeat=True)
+    expected = await strings(bench.backend)
+    assert (await store.gates_blob() == first.blob) is took_effect
     await emptied(bench.backend)
     await store.give_back(await lease_of(store), repeat=False)
-    assert await store.gates_blob() == first.blob
-    assert await store.gate_state(PAIR) == first.states[PAIR]
+    assert await strings(bench.backend) == expected
 
 
 async def test_a_corrupt_fence_is_no_loss_and_does_not_stop_the_others(bench: Bench, lease: Lease) -> None:
@@ -213,6 +234,14 @@ async def test_a_corrupt_fence_is_no_loss_and_does_not_stop_the_others(bench: Be
     status = samples.status(START + 2, lease.epoch, 2)
     assert await bench.store.publish_allocation(lease, None, status) is Outcome.PUBLISHED
     assert await bench.store.give_back(lease, repeat=True) == [f"manifold:{PAIR}", "weights"]
+
+
+async def test_a_count_that_is_none_is_no_loss_and_is_counted_on(bench: Bench, lease: Lease) -> None:
+    await published(bench.store, lease)
+    await bench.backend.set(keys.COUNT, b"garbage")
+    assert await bench.store.renew_lease(lease, 60_000) is True
+    await published(bench.store, lease, seq=2)
+    assert await bench.backend.get(keys.COUNT) == b"6"
 
 
 async def test_an_epoch_is_above_all_that_is_known(bench: Bench) -> None:

@@ -242,7 +242,8 @@ async def test_what_the_store_lost_is_back_before_this_process_leads_again(store
         await eventually(holds(lambda: one.leads))
         first = one.leadership.lease
         await store.publish_evaluation(first, samples.evaluation(samples.START, first.epoch, 1))
-        await store.inner._backend.set("hotband:fence:gates", b"1:1")  # as a server with older data
+        await store.inner._backend.set("hotband:count", b"0")  # as a server with older data
+        await store.inner._backend.set("hotband:fence:gates", b"1:1")
         await eventually(holds(lambda: one.leads and one.leadership.lease != first))
         assert (await store.gates_blob()).epoch == first.epoch
     second = order[-1][1]

@@ -18,7 +18,10 @@ POINTS = 60  # of the newest metrics
 
 
 def check_published(world: World, when: str) -> None:
-    """Check that the last slots are published."""
+    """Check that the last slots are published, and that the observer saw publications."""
+    for kind in ("gates", "weights", "manifold", "candles stored"):
+        if not world.observer.counts[kind]:
+            world.observer.fail(f"the observer saw nothing of {kind} {when}")
     held, now = world.server.inner._values, world.now() - MINUTE
     for key, interval in ((BLOB, world.settings.eval_interval_sec), (STATUS, world.settings.alloc_interval_sec)):
         found = document(held.get(key)) or {}

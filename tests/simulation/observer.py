@@ -77,7 +77,7 @@ class Observer:
             self._put(client, *args)
         elif name == "publish":
             if answer is not None:
-                self._published(client, args[0], str(answer))
+                self._published(client, args[0], str(answer.outcome))
         elif name in ("acquire", "renew", "release"):
             self._leased(client, name, args, answer)
 

@@ -73,8 +73,8 @@ class Fence(NamedTuple):
 class Publication(NamedTuple):
     """Commands that take effect together, and only while the lease is held.
 
-    ``over`` names a key with a JSON document and a ``ts``: where that document is later, the publication is a duplicate. ``floors``:
-    where less than that was published, the server lost data, and fences the publication. ``again``: an equal one is no duplicate.
+    ``over`` names a key with a JSON document and a ``ts``: where that document is later, the publication is a duplicate. ``floor``:
+    where fewer publications are counted, the server lost data, and fences this one. ``again``: an equal one is no duplicate.
     ``good_ms``: how long the message is worth sending. ``given``: a key and the value that it has to have still.
     """
 
@@ -82,10 +82,17 @@ class Publication(NamedTuple):
     commands: Sequence[Command]
     fence: Fence | None = None
     over: tuple[str, int] | None = None
-    floors: Sequence[Fence] = ()
+    floor: int = 0
     again: bool = False
     good_ms: int = 0
     given: tuple[str, bytes] | None = None
+
+
+class Answer(NamedTuple):
+    """What became of a publication, and how many there have been, with it."""
+
+    outcome: Outcome
+    counted: int
 
 
 def lease_text(lease: Lease) -> str:
@@ -131,7 +138,7 @@ class Backend(Protocol):
         """Return the members of the highest scores, descending."""
         ...
 
-    async def publish(self, publication: Publication) -> Outcome:
+    async def publish(self, publication: Publication) -> Answer:
         """Apply a publication at once or not at all."""
         ...
 
@@ -139,8 +146,8 @@ class Backend(Protocol):
         """Take the lease where it is free or the holder's own, with a new epoch above another; return the lease in force."""
         ...
 
-    async def renew(self, lease: Lease, ttl_ms: int, floors: Sequence[Fence]) -> bool:
-        """Prolong a lease that is in force, unless less than the floors was published."""
+    async def renew(self, lease: Lease, ttl_ms: int, floor: int) -> bool:
+        """Prolong a lease that is in force, unless fewer publications than that are counted."""
         ...
 
     async def release(self, lease: Lease) -> None:

@@ -186,33 +186,39 @@ class DocumentStore:
         return await self._publish(publications.allocation(lease, weights, status, self._expiries))
 
     async def _publish(self, publication: Publication) -> Outcome:
-        """Publish, unless the server lost what was published before, and keep what went out."""
+        """Publish, unless the server lost what was published before, and keep what went out.
+
+        Once a publication got no answer, nothing more goes out under its lease: what stands there now has its epoch and seq, and may
+        have been read.
+        """
+        lease = publication.lease
+        if self._kept.doubted(lease):
+            return Outcome.FENCED
         try:
-            outcome = await self._backend.publish(publication._replace(floors=self._kept.floors))
+            outcome, count = await self._backend.publish(publication._replace(floor=self._kept.floor(lease)))
+        except CorruptPayloadError:  # an answer: types are looked at before anything is written
+            raise
         except BaseException:
             self._kept.doubt(publication)
             raise
-        if outcome is Outcome.DUPLICATE and self._kept.doubted(publication):
-            await self._settle()
-        elif outcome is Outcome.PUBLISHED or (outcome is Outcome.DUPLICATE and publication.over is None):
+        self._kept.note(lease, count)
+        if outcome is Outcome.PUBLISHED or (outcome is Outcome.DUPLICATE and publication.over is None):
             self._kept.keep(publication)
         return outcome
-
-    async def _settle(self) -> None:
-        """Find out which publications without an answer took effect."""
-        for document, key in self._kept.doubts():
-            self._kept.settle(document, await self._backend.get(key))
 
     async def give_back(self, lease: Lease, *, repeat: bool) -> list[str]:
         """Publish verbatim what this process published last, as far as it would still be there; return what the server took.
 
         It takes what it lost; to ``repeat``, also what it has.
         """
-        await self._settle()
+        for document, key in self._kept.doubts(lease):
+            self._kept.settle(document, await self._backend.get(key))
         taken = []
         for document, publication in self._kept.again(lease, repeat=repeat):
             with suppress(CorruptPayloadError):  # whoever publishes that next says so
-                if await self._backend.publish(publication) is Outcome.PUBLISHED:
+                outcome, count = await self._backend.publish(publication)
+                self._kept.note(lease, count)
+                if outcome is Outcome.PUBLISHED:
                     taken.append(document)
         return taken
 
@@ -250,8 +256,8 @@ class DocumentStore:
         return lease if lease is not None and lease.holder == holder else None
 
     async def renew_lease(self, lease: Lease, ttl_ms: int) -> bool:
-        """Prolong the lease; False where it is lost, or the server lost what was published."""
-        return await self._backend.renew(lease, ttl_ms, self._kept.floors)
+        """Prolong the lease; False where it is lost, the server lost what was published, or a publication got no answer."""
+        return not self._kept.doubted(lease) and await self._backend.renew(lease, ttl_ms, self._kept.floor(lease))
 
     async def release_lease(self, lease: Lease) -> None:
         """Give the lease up, if it is still ours."""

@@ -10,8 +10,6 @@ from typing import NamedTuple
 from hotbandd.adapters.store.backend import Command, Delete, Fence, Publication, Send, SetValue
 from hotbandd.ports import Lease
 
-ATTEMPTS = 8  # publications of one moment without an answer that are remembered
-
 
 class _Said(NamedTuple):
     """A command, and when it was published, on the monotonic clock."""
@@ -43,15 +41,15 @@ class Kept:
 
     def __init__(self) -> None:
         self._documents: dict[str, _Document] = {}
-        self._doubts: dict[str, list[Publication]] = {}
-        self.floors: tuple[Fence, ...] = ()
+        self._doubts: dict[str, Publication] = {}
+        self._doubtful = 0
+        self._count = (0, 0)
 
     def keep(self, publication: Publication) -> None:
         """Note a publication that took effect."""
         fence, now = publication.fence, time.monotonic()
         if fence is None:
             return
-        self._doubts.pop(fence.document, None)
         known = self._documents.setdefault(fence.document, _Document(fence))
         known.fence, known.over, others = fence, publication.over, []
         for command in publication.commands:
@@ -63,30 +61,35 @@ class Kept:
                 case _:
                     others.append(command)
         known.others = others
-        self.floors = tuple(document.fence for document in self._documents.values())
+
+    def note(self, lease: Lease, count: int) -> None:
+        """Note how many publications the server counts, under a lease: fewer under the same one, and it lost some."""
+        self._count = max(self._count, (lease.epoch, count))
+
+    def floor(self, lease: Lease) -> int:
+        """Return how many publications the server counts at least, as far as is known under a lease."""
+        epoch, count = self._count
+        return count if epoch == lease.epoch else 0
 
     def doubt(self, publication: Publication) -> None:
         """Note a publication that got no answer: it may have taken effect."""
-        fence = publication.fence
-        if fence is not None:
-            earlier = self._doubts.get(fence.document, []) if self.doubted(publication) else []
-            self._doubts[fence.document] = [*earlier, publication][-ATTEMPTS:]
+        if publication.fence is not None:
+            self._doubts[publication.fence.document] = publication
+            self._doubtful = max(self._doubtful, publication.lease.epoch)
 
-    def doubted(self, publication: Publication) -> bool:
-        """Tell whether an earlier attempt at a publication may have taken effect, with other bytes."""
-        fence = publication.fence
-        return fence is not None and any(one.fence == fence for one in self._doubts.get(fence.document, []))
+    def doubted(self, lease: Lease) -> bool:
+        """Tell whether a publication under a lease, or a later one, got no answer."""
+        return lease.epoch <= self._doubtful
 
-    def doubts(self) -> list[tuple[str, str]]:
-        """Return the documents with attempts that got no answer, and the key of each that tells which of them took effect."""
-        return [(document, next(_keys(attempts[0]))) for document, attempts in self._doubts.items()]
+    def doubts(self, lease: Lease) -> list[tuple[str, str]]:
+        """Return the documents that got no answer before a lease, and the key of each that tells whether it took effect."""
+        return [(name, next(_keys(one))) for name, one in self._doubts.items() if one.lease.epoch < lease.epoch]
 
     def settle(self, document: str, stored: bytes | None) -> None:
-        """Keep the first attempt at a document that is what is stored at its key: the later ones were duplicates, if any took effect."""
-        for attempt in self._doubts.pop(document, []):
-            if any(isinstance(one, SetValue) and one.value == stored for one in attempt.commands):
-                self.keep(attempt)
-                return
+        """Keep a publication without an answer if it is what is stored at its key, else forget it."""
+        attempt = self._doubts.pop(document)
+        if any(isinstance(one, SetValue) and one.value == stored for one in attempt.commands):
+            self.keep(attempt)
 
     def again(self, lease: Lease, *, repeat: bool) -> Iterator[tuple[str, Publication]]:
         """Return what is kept of each document, strings with the rest of their life, and the message while it is worth sending."""

@@ -18,6 +18,7 @@ KILL_SWITCH = "ops:kill_switch"
 RELEASED = b"0"  # the one value of the kill switch that lets weights rise
 LEADER = "hotband:leader"
 EPOCH = "hotband:epoch"
+COUNT = "hotband:count"
 CLOCK = "hotband:clock"
 DOCTOR = "hotband:doctor"
 

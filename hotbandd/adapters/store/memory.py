@@ -15,6 +15,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from hotbandd.adapters.store import keys
 from hotbandd.adapters.store.backend import (
+    Answer,
     Command,
     Delete,
     Fence,
@@ -141,10 +142,18 @@ class MemoryBackend:
         """Return the members of the highest scores, descending."""
         return self._set_at(key).newest(limit)
 
-    async def publish(self, publication: Publication) -> Outcome:
+    async def publish(self, publication: Publication) -> Answer:
         """Apply a publication: nothing here awaits, so nobody sees a part of it."""
         self._expire()
-        if self._lease() != lease_text(publication.lease).encode() or self._lost(publication.floors):
+        count = self._count(publication.floor)
+        outcome = Outcome.FENCED if count < publication.floor else self._published(publication)
+        if outcome is Outcome.PUBLISHED:
+            count += 1
+            self._keep(keys.COUNT, b"%d" % count, None)
+        return Answer(outcome, count)
+
+    def _published(self, publication: Publication) -> Outcome:
+        if self._lease() != lease_text(publication.lease).encode():
             return Outcome.FENCED
         refusal = publication.fence and self._refusal(publication.fence)
         if refusal and not (publication.again and refusal is Outcome.DUPLICATE):
@@ -173,15 +182,10 @@ class MemoryBackend:
             return Outcome.DUPLICATE
         return Outcome.FENCED if ours < stored else None
 
-    def _lost(self, floors: Sequence[Fence]) -> bool:
-        """Tell whether less was published than that; a corrupt fence tells nothing."""
-        for floor in floors:
-            try:
-                if self._refusal(floor) is None:
-                    return True
-            except CorruptPayloadError:
-                continue
-        return False
+    def _count(self, floor: int) -> int:
+        """Return how often something was published; a count that is none tells nothing of a loss."""
+        raw = self._values.get(keys.COUNT, b"0")
+        return int(raw) if raw.isdigit() else floor
 
     def _apply(self, command: Command) -> None:
         match command:
@@ -240,10 +244,10 @@ class MemoryBackend:
         self._lease_end = time.monotonic() + ttl_ms / 1000
         return taken
 
-    async def renew(self, lease: Lease, ttl_ms: int, floors: Sequence[Fence]) -> bool:
-        """Prolong a lease that is in force, unless less than the floors was published."""
+    async def renew(self, lease: Lease, ttl_ms: int, floor: int) -> bool:
+        """Prolong a lease that is in force, unless fewer publications than that are counted."""
         self._expire()
-        held = self._lease() == lease_text(lease).encode() and not self._lost(floors)
+        held = self._lease() == lease_text(lease).encode() and self._count(floor) >= floor
         if held:
             self._lease_end = time.monotonic() + ttl_ms / 1000
         return held

@@ -62,8 +62,17 @@ if anew then redis.call('ZADD', KEYS[1], unpack(turned)) end
 """
 )
 
-# ``lost`` reads the floors: their number, then fence key, epoch and seq of each. A corrupt fence tells nothing of a loss.
-_FENCES = """
+# A count that is none, as somebody else left it, tells nothing of a loss, and is counted on from the floor.
+_COUNT = """
+local function counted(key, floor)
+  local stored = redis.pcall('GET', key)
+  if not stored then return 0 end
+  if type(stored) == 'string' and #stored <= 15 and string.match(stored, '^%d+$') then return tonumber(stored) end
+  return floor
+end
+"""
+
+_FENCE = """
 local function ahead(fence, epoch, seq)
   local stored = redis.call('GET', fence)
   if not stored then return nil end
@@ -73,43 +82,40 @@ local function ahead(fence, epoch, seq)
   if by == 0 then by = tonumber(seq) - tonumber(last_seq) end
   return by
 end
-local function lost(at)
-  for i = at + 1, at + 3 * tonumber(ARGV[at]), 3 do
-    local readable, by = pcall(ahead, ARGV[i], ARGV[i + 1], ARGV[i + 2])
-    if readable and (by == nil or by > 0) then return true end
-  end
-  return false
-end
 """
 
-# KEYS: the leader's, then every other key below. ARGV: lease; fence key, epoch, seq, and whether an equal one is written again;
+# KEYS: leader, count, then every other key below. ARGV: lease; fence key, epoch, seq, and whether an equal one is written again;
 # key and ts of the document that may not be later; a key and the value that it has to have (each empty where there is none); the
-# floors; then the commands, each preceded by its number of words.
-# Types are checked first and the fence is set first: a command that fails later would leave half a publication, and
+# floor of the count; then the commands, each preceded by its number of words. Returns what became of it, and the count.
+# Types are checked first and the count is set first: a command that fails later would leave half a publication, and
 # the server refuses for lack of memory only at a script's first write.
 PUBLISH = (
     _COMMANDS
-    + _FENCES
+    + _COUNT
+    + _FENCE
     + """
-local lease, fence, epoch, seq, again, newest, ts, given, value = unpack(ARGV, 1, 9)
-if redis.call('GET', KEYS[1]) ~= lease or lost(10) then return 'fenced' end
+local lease, fence, epoch, seq, again, newest, ts, given, value, floor = unpack(ARGV, 1, 10)
+floor = tonumber(floor)
+local count = counted(KEYS[2], floor)
+if redis.call('GET', KEYS[1]) ~= lease or count < floor then return {'fenced', count} end
 if fence ~= '' then
   local by = ahead(fence, epoch, seq)
-  if by and by < 0 then return 'fenced' end
-  if by == 0 and again == '' then return 'duplicate' end
+  if by and by < 0 then return {'fenced', count} end
+  if by == 0 and again == '' then return {'duplicate', count} end
 end
 if newest ~= '' then
   local stored = redis.pcall('GET', newest)
   local ok, document = pcall(cjson.decode, stored)
   if ok and type(document) == 'table' and type(document.ts) == 'number' and document.ts > tonumber(ts) then
-    return 'duplicate'
+    return {'duplicate', count}
   end
 end
-if given ~= '' and redis.pcall('GET', given) ~= value then return 'changed' end
-local commands = read(11 + 3 * tonumber(ARGV[10]))
+if given ~= '' and redis.pcall('GET', given) ~= value then return {'changed', count} end
+local commands = read(11)
+redis.call('SET', KEYS[2], string.format('%.0f', count + 1))
 if fence ~= '' then redis.call('SET', fence, epoch .. ':' .. seq) end
 run(commands)
-return 'published'
+return {'published', count + 1}
 """
 )
 
@@ -150,12 +156,13 @@ redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])
 return lease
 """
 
-# KEYS: leader, epoch, the floors' fences. ARGV: lease, life in ms, floors. The epoch is written because a server without memory, which
+# KEYS: leader, epoch, count. ARGV: lease, life in ms, floor of the count. The epoch is written because a server without memory, which
 # takes no publication, would prolong the lease for ever.
 RENEW = (
-    _FENCES
+    _COUNT
     + """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or lost(3) then return 0 end
+local floor = tonumber(ARGV[3])
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or counted(KEYS[3], floor) < floor then return 0 end
 redis.call('SET', KEYS[2], redis.call('GET', KEYS[2]) or string.match(ARGV[1], '%d+$'))
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """

@@ -15,9 +15,9 @@ from redis.exceptions import ReadOnlyError
 
 from hotbandd.adapters.store import keys, scripts, tls
 from hotbandd.adapters.store.backend import (
+    Answer,
     Command,
     Delete,
-    Fence,
     Messages,
     Publication,
     PutMember,
@@ -137,20 +137,20 @@ class ValkeyBackend:
         members: list[Scored] = await self.ask(key, self.client.zrevrange(key, 0, limit - 1, withscores=True))
         return members
 
-    async def publish(self, publication: Publication) -> Outcome:
+    async def publish(self, publication: Publication) -> Answer:
         """Apply a publication at once or not at all."""
-        lease, commands, fence, over, floors, again, _, given = publication
+        lease, commands, fence, over, floor, again, _, given = publication
         fence_key = keys.fence(fence.document) if fence else ""
         words: list[Word] = [lease_text(lease), fence_key]
         words += (fence.epoch, fence.seq) if fence else ("", "")
         words.append("again" if again else "")
         words += over or ("", "")
         words += given or ("", "")
-        words += [*_floors(floors), *_counted(commands)]
-        named = [fence_key, over[0] if over else "", given[0] if given else "", *_fences(floors)]
-        declared = [keys.LEADER, *filter(None, named), *_touched(commands)]
-        reply: bytes = await self.ask(keys.LEADER, self._publish(declared, words))
-        return Outcome(reply.decode())
+        words += [floor, *_counted(commands)]
+        named = [fence_key, over[0] if over else "", given[0] if given else ""]
+        declared = [keys.LEADER, keys.COUNT, *filter(None, named), *_touched(commands)]
+        outcome, count = await self.ask(keys.LEADER, self._publish(declared, words))
+        return Answer(Outcome(outcome.decode()), count)
 
     async def apply(self, commands: Sequence[Command]) -> None:
         """Apply idempotent commands together, whoever leads."""
@@ -163,10 +163,10 @@ class ValkeyBackend:
         reply: bytes = await self.ask(keys.LEADER, call)
         return reply
 
-    async def renew(self, lease: Lease, ttl_ms: int, floors: Sequence[Fence]) -> bool:
-        """Prolong a lease that is in force, unless less than the floors was published."""
-        words = [lease_text(lease), ttl_ms, *_floors(floors)]
-        return bool(await self.ask(keys.LEADER, self._renew([keys.LEADER, keys.EPOCH, *_fences(floors)], words)))
+    async def renew(self, lease: Lease, ttl_ms: int, floor: int) -> bool:
+        """Prolong a lease that is in force, unless fewer publications than that are counted."""
+        call = self._renew([keys.LEADER, keys.EPOCH, keys.COUNT], [lease_text(lease), ttl_ms, floor])
+        return bool(await self.ask(keys.LEADER, call))
 
     async def release(self, lease: Lease) -> None:
         """Remove a lease that is in force."""
@@ -175,16 +175,6 @@ class ValkeyBackend:
     def subscribe(self, channels: Sequence[str]) -> Messages:
         """Receive the messages of channels."""
         return subscription(self._url, self._place, channels)
-
-
-def _fences(floors: Sequence[Fence]) -> list[str]:
-    """Return the keys of floors."""
-    return [keys.fence(floor.document) for floor in floors]
-
-
-def _floors(floors: Sequence[Fence]) -> list[Word]:
-    """Return the words of floors, preceded by their number."""
-    return [len(floors), *(word for one in floors for word in (keys.fence(one.document), one.epoch, one.seq))]
 
 
 def _touched(commands: Sequence[Command]) -> list[str]:
