@@ -91,6 +91,7 @@ class Hydrator:
             raise
         await self._measure()
         await self._publish(lease)
+        await self._intake.give_back(self._clock.now())
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
 

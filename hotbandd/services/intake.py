@@ -39,6 +39,7 @@ class _Backlog:
     staged: list[Candles] = field(default_factory=list)  # history fetched; enters the series at once, measured once
     unsaved: Candles = field(default_factory=columns.empty)
     offered: Candles = field(default_factory=columns.empty)  # stored already, and to be taken in
+    unsure: bool = False  # whether the store still holds what is held here
 
 
 class Intake:
@@ -63,11 +64,11 @@ class Intake:
         return sum(len(backlog.ranges) for backlog in self._backlogs.values())
 
     async def restore(self, now: int) -> None:
-        """Read the stored history, and plan what of it has to be fetched; what this process holds already, the store gets back."""
+        """Read the stored history, and plan what of it has to be fetched; what this process holds already, the store gets back later."""
         oldest = self._oldest(now)
         for pair, series in self._market.series.items():
             if series.size:
-                await self._give_back(pair, oldest, now)
+                self._backlogs[pair].unsure = True
                 continue
             page = await self._store.candles(pair, self._market.granularity, oldest, now)
             self._count(pair, page.refused)
@@ -86,13 +87,23 @@ class Intake:
         pages = [await self._store.candles(pair, self._market.granularity, *each) for each in ranges]
         return [each for each, page in zip(ranges, pages, strict=True) if page.refused]
 
-    async def _give_back(self, pair: str, oldest: int, now: int) -> None:
-        """Note candles to be saved that a store lost which began anew, or was restored from an older copy.
+    async def give_back(self, now: int) -> None:
+        """Store again what of the candles held here a store lost which began anew, or was restored from an older copy.
 
         Only days of which it has fewer than there are here are read.
         """
-        backlog, parts = self._backlogs[pair], []
-        held = reduce(columns.merge, backlog.staged, self._market.series[pair].candles)
+        for pair, backlog in self._backlogs.items():
+            if backlog.unsure:
+                lost = await self._lost(pair, now)
+                if lost.size:
+                    log.warning("intake.given_back", instrument=pair, candles=lost.size)
+                    await self._put(pair, lost)
+                backlog.unsure = False
+
+    async def _lost(self, pair: str, now: int) -> Candles:
+        """Return the candles held here that the store does not hold."""
+        parts, oldest = [], self._oldest(now)
+        held = reduce(columns.merge, self._backlogs[pair].staged, self._market.series[pair].candles)
         for day in range(oldest, now, DAY_MS):
             place = pair, self._market.granularity, day, day + DAY_MS
             part = held.between(day, day + DAY_MS)
@@ -100,10 +111,7 @@ class Intake:
                 page = await self._store.candles(*place)
                 self._count(pair, page.refused)
                 parts.append(part.take(~np.isin(part.t, page.candles.t)))
-        lost = columns.concatenate(parts)
-        if lost.size:
-            log.warning("intake.given_back", instrument=pair, candles=lost.size)
-            backlog.unsaved = columns.merge(lost, backlog.unsaved)
+        return columns.concatenate(parts)
 
     def offer(self, pair: str, candles: Candles) -> None:
         """Take in candles that were fetched and stored elsewhere, with the next step."""
@@ -192,9 +200,12 @@ class Intake:
         """Store what the series took in; what the store does not take now stays for the next time."""
         for pair, backlog in self._backlogs.items():
             if backlog.unsaved.size:
-                await self._store.put_candles(pair, self._market.granularity, backlog.unsaved)
-                self._telemetry.candles(pair, "stored", backlog.unsaved.size)
+                await self._put(pair, backlog.unsaved)
                 backlog.unsaved = columns.empty()
+
+    async def _put(self, pair: str, candles: Candles) -> None:
+        await self._store.put_candles(pair, self._market.granularity, candles)
+        self._telemetry.candles(pair, "stored", candles.size)
 
     async def _for_each(self, pairs: Iterable[str], one: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         async with anyio.create_task_group() as group:

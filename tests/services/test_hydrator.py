@@ -196,10 +196,22 @@ async def test_history_that_the_store_has_is_not_written_again_before_the_market
     stage = await Stage(candle_hot_days=7).start()
     await stage.step()
     await regained(stage)
+    calls, market = stage.store.calls, stage.desk.context.market
+    settle = market.settle
+    market.settle = lambda epoch: (calls.append("settled"), settle(epoch))
+    calls.clear()
+    await stage.step(0.1)
+    assert "put_manifold_history" not in calls[: calls.index("settled")]
+
+
+async def test_manifolds_go_out_before_the_store_is_asked_whether_it_lost_candles():
+    stage = await Stage(candle_hot_days=7).start()
+    await stage.step()
+    await regained(stage)
     stage.store.calls.clear()
     await stage.step(0.1)
-    settled = stage.store.calls.index("candle_count")
-    assert "put_manifold_history" not in stage.store.calls[:settled]
+    calls = stage.store.calls
+    assert calls.index("publish_manifold") < calls.index("candle_count")
 
 
 async def test_nobody_waits_for_ever_for_a_market_that_does_not_settle(monkeypatch):
