@@ -19,7 +19,7 @@ POINTS = 60  # of the newest metrics
 
 def check_published(world: World, when: str) -> None:
     """Check that the last slots are published, and that the observer saw publications."""
-    for kind in ("gates", "weights", "manifold", "candles stored"):
+    for kind in ("gates", "weights", "candles stored"):
         if not world.observer.counts[kind]:
             world.observer.fail(f"the observer saw nothing of {kind} {when}")
     held, now = world.server.inner._values, world.now() - MINUTE

@@ -42,7 +42,8 @@ class Observer:
         self._lease: tuple[bytes, float] | None = None
         self._contents: dict[tuple[str, int, int], bytes] = {}
         self._seen: dict[str, tuple[int, int]] = {}  # by document: epoch and ts that an epoch-honouring reader saw last
-        self._values: defaultdict[str, dict[str, bytes]] = defaultdict(dict)  # what each daemon published last at a key
+        # By daemon and key: epoch, seq and value of each publication.
+        self._values: defaultdict[tuple[str, str], list[tuple[int, int, bytes]]] = defaultdict(list)
         self._lost_until = -inf  # the server lost what it knew; nobody led since, or for long
 
     def fail(self, text: str) -> None:
@@ -148,17 +149,21 @@ class Observer:
             return
         if publication.fence is not None:
             self._placed(client, publication, values)
-            self._values[client.name].update(values)
+            for key, value in values.items():
+                self._values[client.name, key].append((publication.fence.epoch, publication.fence.seq, value))
         if BLOB in values:
             self._gates.check(client, publication, values)
         elif STATUS in values:
             self._weights.check(client, values)
 
     def _repeated(self, client: Daemon, publication: Publication, values: dict[str, bytes]) -> None:
-        """Check that what goes out again is what this daemon published last, and no later document stands there."""
+        """Check that what goes out again is what this daemon had published by then, and no later document stands there.
+
+        What it published later without hearing of it, it cannot know: a server may have lost that.
+        """
         name, epoch, seq = publication.fence  # type: ignore[misc]
         self.counts["repeated"] += 1
-        changed = [key for key, value in values.items() if self._values[client.name].get(key) != value]
+        changed = [key for key, value in values.items() if self._by(client.name, key, epoch, seq) != value]
         if changed or (name, epoch, seq) not in self._contents:
             self.fail(f"{client.name} repeated {(name, epoch, seq)}, but with other content at {changed}")
         if (epoch, seq) < self._seen.get(name, (0, 0)) and not self._lately():
@@ -168,6 +173,11 @@ class Observer:
             age = client.clock.now() - seq
             if age > client.settings.gates_blob_max_age_sec * 1000 + STEP_MS:
                 self.fail(f"{client.name} repeated a blob that is {age} ms old")
+
+    def _by(self, daemon: str, key: str, epoch: int, seq: int) -> bytes | None:
+        """Return what a daemon had published at a key by a place."""
+        known = self._values[daemon, key]
+        return next((value for at, moment, value in reversed(known) if (at, moment) <= (epoch, seq)), None)
 
     def _placed(self, client: Daemon, publication: Publication, values: dict[str, bytes]) -> None:
         name, epoch, seq = publication.fence  # type: ignore[misc]
