@@ -73,6 +73,9 @@ class Candles(NamedTuple):
             yield Candle(t, o, h, low, c, v, _known(bid), _known(ask))
 
 
+_VOLUME = Candles._fields.index("volume")  # behind it stand the quotes, which may be unknown
+
+
 def _known(value: float) -> float | None:
     return None if value != value else value  # noqa: PLR0124  NaN, without a call per row
 
@@ -132,6 +135,25 @@ def merge(old: Candles, new: Candles) -> Candles:
     middle = concatenate((between.take(~np.isin(between.t, new.t)), new))
     middle = middle.take(np.argsort(middle.t, kind="stable"))
     return concatenate((old.take(slice(0, first)), middle, old.take(slice(last, None))))
+
+
+def changes(old: Candles, new: Candles) -> Candles:
+    """Return those of the new candles that the old ones do not hold, or hold otherwise; both are ascending."""
+    if not old.size or not new.size or new.t[0] > old.t[-1] or new.t[-1] < old.t[0]:
+        return new
+    first, known = int(np.searchsorted(old.t, new.t[0])), int(np.searchsorted(new.t, old.t[-1], side="right"))
+    if old.size - first == known and _equal(old.take(slice(first, None)), new.take(slice(0, known))):
+        return new.take(slice(known, None))
+    at = np.minimum(np.searchsorted(old.t, new.t), old.size - 1)
+    same = np.ones(new.size, dtype=np.bool_)
+    for ours, theirs in zip(old, new, strict=True):
+        there = ours[at]
+        same &= (there == theirs) | ((there != there) & (theirs != theirs))  # noqa: PLR0124  NaN equals NaN here
+    return new.take(~same)
+
+
+def _equal(ours: Candles, theirs: Candles) -> bool:
+    return all(np.array_equal(a, b, equal_nan=i > _VOLUME) for i, (a, b) in enumerate(zip(ours, theirs, strict=True)))
 
 
 class Checked(NamedTuple):

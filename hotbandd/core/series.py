@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hotbandd.core.candles import MINUTE_MS, Candles, Floats, Ints, concatenate, empty, merge, of_any
+from hotbandd.core.candles import MINUTE_MS, Candles, Floats, Ints, changes, concatenate, empty, merge, of_any
 
 _LOOK = 256  # a candle later than this many back is measured, or none is
 _CANDLE_COLUMNS = len(Candles._fields)
-_VOLUME = Candles._fields.index("volume")  # behind it stand the quotes, which may be unknown
 
 
 class MetricColumns(NamedTuple):
@@ -35,10 +34,6 @@ class MetricColumns(NamedTuple):
 def unmeasured(size: int) -> MetricColumns:
     """Return metrics that are not known."""
     return MetricColumns(*(np.full(size, np.nan) for _ in MetricColumns._fields))
-
-
-def _equal(ours: Candles, theirs: Candles) -> bool:
-    return all(np.array_equal(a, b, equal_nan=i > _VOLUME) for i, (a, b) in enumerate(zip(ours, theirs, strict=True)))
 
 
 class Series:
@@ -82,7 +77,7 @@ class Series:
 
         Metrics from the first change on have to be measured again.
         """
-        changed = self._changes(new)
+        changed = changes(self.candles, new)
         if not changed.size:
             return changed
         if int(changed.t[0]) > self.newest:
@@ -131,21 +126,6 @@ class Series:
         gone = int(np.searchsorted(self.candles.t, before_ms))
         self._start += gone
         self.measured = max(0, self.measured - gone)
-
-    def _changes(self, new: Candles) -> Candles:
-        """Leave out what is stored already, to the last field."""
-        old = self.candles
-        if not old.size or not new.size or new.t[0] > old.t[-1] or new.t[-1] < old.t[0]:
-            return new
-        first, known = int(np.searchsorted(old.t, new.t[0])), int(np.searchsorted(new.t, old.t[-1], side="right"))
-        if old.size - first == known and _equal(old.take(slice(first, None)), new.take(slice(0, known))):
-            return new.take(slice(known, None))
-        at = np.minimum(np.searchsorted(old.t, new.t), old.size - 1)
-        same = np.ones(new.size, dtype=np.bool_)
-        for ours, theirs in zip(old, new, strict=True):
-            there = ours[at]
-            same &= (there == theirs) | ((there != there) & (theirs != theirs))  # noqa: PLR0124  NaN equals NaN here
-        return new.take(~same)
 
     def _append(self, new: Candles) -> None:
         needed = self._stop + new.size

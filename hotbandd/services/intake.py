@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.lowlevel
@@ -31,6 +31,14 @@ FAR_MS = 2**53
 Range = tuple[int, int]
 
 
+class _Again(NamedTuple):
+    """A range of which something had to be refused: when it is asked for again, and how long that is after the last time, ms."""
+
+    wanted: Range
+    due: int
+    pause: int
+
+
 @dataclass
 class _Backlog:
     """What is still to be done for one instrument."""
@@ -40,6 +48,8 @@ class _Backlog:
     unsaved: Candles = field(default_factory=columns.empty)
     offered: Candles = field(default_factory=columns.empty)  # stored already, and to be taken in
     unsure: bool = False  # whether the store still holds what is held here
+    refused: int = 0  # candles so far, in all
+    again: dict[int, _Again] = field(default_factory=dict)  # by where they start
 
 
 class Intake:
@@ -78,7 +88,7 @@ class Intake:
             backlog = self._backlogs[pair]
             spoilt = await self._spoilt(pair, openings) if page.refused else []
             backlog.ranges = sorted({*missing_ranges(page.candles.t, openings), *spoilt}, reverse=True)
-            backlog.staged = []
+            backlog.staged, backlog.again = [], {}
             log.info("intake.restored", instrument=pair, candles=page.candles.size, missing=len(backlog.ranges))
 
     async def _spoilt(self, pair: str, openings: Ints) -> list[Range]:
@@ -90,7 +100,8 @@ class Intake:
     async def give_back(self, now: int) -> None:
         """Store again what of the candles held here a store lost which began anew, or was restored from an older copy.
 
-        Only days of which it has fewer than there are here are read.
+        Only days of which it has fewer than there are here are read, and the last minutes before: a copy may hold those as they were
+        before they were corrected.
         """
         for pair, backlog in self._backlogs.items():
             if backlog.unsure:
@@ -101,17 +112,20 @@ class Intake:
                 backlog.unsure = False
 
     async def _lost(self, pair: str, now: int) -> Candles:
-        """Return the candles held here that the store does not hold."""
+        """Return the candles held here that the store does not hold, or holds otherwise."""
         parts, oldest = [], self._oldest(now)
-        held = reduce(columns.merge, self._backlogs[pair].staged, self._market.series[pair].candles)
+        held = reduce(columns.merge, self._backlogs[pair].staged, self._market.series[pair].candles).between(
+            oldest, now
+        )
         for day in range(oldest, now, DAY_MS):
-            place = pair, self._market.granularity, day, day + DAY_MS
-            part = held.between(day, day + DAY_MS)
-            if part.size and await self._store.candle_count(*place) < part.size:
-                page = await self._store.candles(*place)
+            first, end = np.searchsorted(held.t, (day, day + DAY_MS)).tolist()
+            place = pair, self._market.granularity
+            if first < end and await self._store.candle_count(*place, day, day + DAY_MS) < end - first:
+                part = held.take(slice(max(0, first - OVERLAP_MS // MINUTE_MS), end))
+                page = await self._store.candles(*place, int(part.t[0]), day + DAY_MS)
                 self._count(pair, page.refused)
-                parts.append(part.take(~np.isin(part.t, page.candles.t)))
-        return columns.concatenate(parts)
+                parts.append(columns.changes(page.candles, part))
+        return reduce(columns.merge, parts, columns.empty())
 
     def offer(self, pair: str, candles: Candles) -> None:
         """Take in candles that were fetched and stored elsewhere, with the next step."""
@@ -146,8 +160,17 @@ class Intake:
             raise SourceUnreachableError(str(faults[0])) from faults[0]
 
     async def _newest(self, pair: str, now: int) -> None:
-        """Fetch what closed since the newest candle, and what is missing shortly before it."""
-        await self._fetch(pair, (self._since(pair, now), now), now)
+        """Fetch what closed since the newest candle, and what is missing shortly before it; after an absence, and in part, the history."""
+        backlog, series = self._backlogs[pair], self._market.series[pair]
+        wanted, before, refused = (self._since(pair, now), now), series.newest, backlog.refused
+        try:
+            await self._fetch(pair, wanted, now)
+        finally:
+            if backlog.refused > refused and series.newest - before > REPAIR_MS // 2:
+                self._note(pair, wanted, now)
+        due = [again for again in backlog.again.values() if again.due <= now]
+        if due and not backlog.ranges and not backlog.staged:
+            await self._fetch_whole(pair, due[0].wanted, now, pause=2 * due[0].pause)
 
     async def history(self, now: int) -> bool:
         """Fetch the next range of each instrument's history; return whether all of it is there."""
@@ -155,13 +178,11 @@ class Intake:
         async def one(pair: str) -> None:
             backlog = self._backlogs[pair]
             try:
-                backlog.staged += await self._fetch(pair, backlog.ranges[0], now, stage=True)
+                backlog.staged += await self._fetch_whole(pair, backlog.ranges[0], now, stage=True)
             except SourceUnreachableError as error:
                 self._warn(pair, error)
-                return
-            except (RefusedError, InputError) as error:  # asking again cannot help
-                self._warn(pair, error)
-            del backlog.ranges[0]
+            else:
+                del backlog.ranges[0]
 
         await self._for_each([pair for pair, backlog in self._backlogs.items() if backlog.ranges], one)
         await self._save()
@@ -180,6 +201,31 @@ class Intake:
             series.trim(oldest)
             backlog = self._backlogs[pair]
             backlog.unsaved = backlog.unsaved.take(backlog.unsaved.t >= oldest)
+
+    async def _fetch_whole(
+        self, pair: str, wanted: Range, now: int, *, pause: int = MINUTE_MS, stage: bool = False
+    ) -> list[Candles]:
+        """Fetch a range; where some of it had to be refused, or the source refuses it, it is asked for again later: nothing waits for that."""
+        backlog, parts = self._backlogs[pair], list[Candles]()
+        whole, refused = True, backlog.refused
+        try:
+            parts = await self._fetch(pair, wanted, now, stage=stage)
+        except (RefusedError, InputError) as error:
+            self._warn(pair, error)
+            whole = False
+        if whole and backlog.refused == refused:
+            backlog.again.pop(wanted[0], None)
+        else:
+            self._note(pair, wanted, now, pause)
+        return parts
+
+    def _note(self, pair: str, wanted: Range, now: int, pause: int = MINUTE_MS) -> None:
+        """Note that a range is to be asked for again after a pause; twice as long each time, until that would be too long."""
+        backlog = self._backlogs[pair]
+        if pause <= REPAIR_MS:
+            backlog.again[wanted[0]] = _Again(wanted, now + pause, pause)
+        else:
+            backlog.again.pop(wanted[0], None)
 
     async def _fetch(self, pair: str, wanted: Range, now: int, *, stage: bool = False) -> list[Candles]:
         """Fetch a range into the series, or, to ``stage`` it, only return its parts; either way it is to be saved."""
@@ -229,6 +275,7 @@ class Intake:
         return max(self._oldest(now), int(missing[0]) if missing.size else overlap)
 
     def _count(self, pair: str, refused: Mapping[str, int]) -> None:
+        self._backlogs[pair].refused += sum(refused.values())
         for reason, count in refused.items():
             self._telemetry.candles(pair, reason, count)
 

@@ -340,6 +340,76 @@ async def test_a_store_that_began_anew_gets_its_candles_back():
     assert same(await stage.stored(), stage.held(days=7))
 
 
+@pytest.mark.parametrize("minutes", [20, 24 * 60])
+async def test_a_store_that_went_back_to_an_older_copy_gets_corrected_candles_back(minutes):
+    stage = await Stage(candle_hot_days=7).start()
+    whole = stage.source.held[EUR]
+    last = int(np.searchsorted(whole.t, NOW // MINUTE_MS * MINUTE_MS)) - 1
+    stage.source.held[EUR] = whole._replace(volume=np.where(np.arange(whole.size) == last, 7.0, whole.volume))
+    await stage.step()
+    copy = await stage.stored()
+    assert copy.t[-1] == whole.t[last]
+    stage.source.held[EUR] = whole
+    await stage.step(1)
+    await stage.step(minutes - 1)
+    assert same(
+        (await stage.stored()).between(NOW - 6 * DAY_MS, FOR_EVER),
+        stage.held(days=7).between(NOW - 6 * DAY_MS, FOR_EVER),
+    )
+    stage.store.inner = store_of(stage.settings, stage.clock)
+    await stage.store.put_candles(EUR, "M1", copy)
+    await stage.regain()
+    await stage.step()
+    assert same(
+        (await stage.stored()).between(NOW - 6 * DAY_MS, FOR_EVER),
+        stage.held(days=7).between(NOW - 6 * DAY_MS, FOR_EVER),
+    )
+
+
+@pytest.mark.parametrize("absent", [False, True])
+@pytest.mark.parametrize("fault", ["spoilt", "refused"])
+async def test_history_that_came_spoilt_or_not_at_all_is_asked_for_again_and_nothing_waits_for_it(fault, absent):
+    stage = await Stage(candle_hot_days=7).start()
+    if absent:  # the daemon's own history is there, and it was away from the source for hours
+        await stage.step()
+        stage.clock.moment += 9 * 60 * MINUTE_MS
+    whole = stage.source.held[EUR]
+    gone = np.isin(whole.t, stage.held(days=7).t[[4000, -400]])
+    stage.source.held[EUR] = whole._replace(high=np.where(gone, 0.5, whole.high))
+    if fault == "refused":
+        stage.source.faults[EUR] = RefusedError("not now")
+    await stage.step()
+    series = stage.desk.context.market.series[EUR]
+    assert stage.desk.context.market.loaded.is_set()
+    for _ in range(3):
+        await stage.step(20)
+    assert not np.isin(whole.t[gone], series.candles.t).all()
+    stage.source.held[EUR] = whole
+    stage.source.faults.clear()
+    for _ in range(6):
+        await stage.step(20)
+    assert same(series.candles, stage.held(days=7))
+    oldest = stage.clock.now() - 6 * DAY_MS
+    assert same((await stage.stored()).between(oldest, FOR_EVER), stage.held(days=6))
+    asked = len(stage.source.asked)
+    await stage.step(1)
+    assert len(stage.source.asked) == asked + len(PAIRS)
+
+
+async def test_a_candle_of_the_history_that_can_never_be_taken_is_given_up():
+    stage = await Stage(candle_hot_days=7).start()
+    whole = stage.source.held[EUR]
+    gone = np.isin(whole.t, stage.held(days=7).t[4000])
+    stage.source.held[EUR] = whole._replace(high=np.where(gone, 0.5, whole.high))
+    for _ in range(6 * 6):
+        await stage.step(10)
+    asked = len(stage.source.asked)
+    assert asked < len(PAIRS) * (6 * 6 + 3) + 10
+    for _ in range(6 * 6):
+        await stage.step(10)
+    assert len(stage.source.asked) == asked + len(PAIRS) * 6 * 6
+
+
 async def test_a_candle_that_had_to_be_refused_is_asked_for_until_it_is_had_or_two_hours_are_over():
     stage = await Stage(candle_hot_days=4).start()
     await stage.step()
