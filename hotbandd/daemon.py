@@ -21,6 +21,7 @@ from hotbandd import parts
 from hotbandd.adapters import http, metrics, strategies
 from hotbandd.adapters.clock import WallClock
 from hotbandd.adapters.compute import InlineCompute, ProcessCompute
+from hotbandd.adapters.dask_compute import DaskCompute
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.live_params import FileParams
 from hotbandd.adapters.log import on_failure as on_log_failure
@@ -36,6 +37,7 @@ from hotbandd.errors import SettingsError
 from hotbandd.ports import CandleSource, Clock, Compute, ServiceManager, Store, Telemetry
 from hotbandd.services import watch
 from hotbandd.services.charts import Charts
+from hotbandd.services.fallback import Fallback
 from hotbandd.services.fetch import Fetch
 from hotbandd.services.leader import Leader
 from hotbandd.services.loop import Loop, LoopRunner
@@ -44,7 +46,7 @@ from hotbandd.services.page import Pages
 from hotbandd.services.picture import Shown
 from hotbandd.services.supervisor import supervise
 from hotbandd.services.view import Secured, View
-from hotbandd.settings import Settings
+from hotbandd.settings import DASK, Settings
 
 __all__ = ["Desk", "Outside", "Plan", "Running", "candle_source", "desk", "outside", "run"]
 
@@ -118,24 +120,30 @@ async def outside(
         await store.ping()
         chosen = source or candle_source(settings, telemetry)
         stack.push_async_callback(chosen.aclose)
-        compute = await stack.enter_async_context(_compute(settings, telemetry))
+        compute = compute_of(settings, telemetry)
+        stack.push_async_callback(compute.aclose)
         live_params = FileParams(Path(settings.home), strategies.rules())
         yield Outside(store, chosen, compute, clock, telemetry, live_params), telemetry
 
 
-@asynccontextmanager
-async def _compute(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Compute]:
-    compute = (
-        InlineCompute()
-        if settings.compute == "inline"
-        else ProcessCompute(
-            settings.workers, on_restart=telemetry.worker_restarted, worker_bytes=settings.worker_memory_mb * 1e6
-        )
-    )
-    try:
-        yield compute
-    finally:
-        await compute.aclose()
+def compute_of(settings: Settings, telemetry: Telemetry | None = None) -> Compute:
+    """Build where kernels run; for loops, which have a telemetry, with a pool of this machine to fall back on. Raises SettingsError."""
+    worker_bytes = settings.worker_memory_mb * 1e6
+    if settings.compute == "inline":
+        return InlineCompute()
+    remote = None
+    if settings.compute.startswith(DASK):
+        place = settings.compute.removeprefix(DASK).removeprefix("//")
+        remote = DaskCompute(place, workers=settings.workers, worker_bytes=worker_bytes, patience=telemetry is None)
+        if telemetry is None:
+            return remote
+    restarted = telemetry.worker_restarted if telemetry else _nobody
+    local = ProcessCompute(settings.workers, on_restart=restarted, worker_bytes=worker_bytes)
+    return Fallback(remote, local, telemetry) if remote and telemetry else local
+
+
+def _nobody() -> None:
+    """Take no notice."""
 
 
 def candle_source(settings: Settings, telemetry: Telemetry) -> CandleSource:
@@ -182,6 +190,9 @@ async def _start(
         "allocator": lambda: loop(built.allocator),
         "lag": lambda: watch.gauge_lag(telemetry, health),
     }
+    if isinstance(ports.compute, Fallback):
+        fallback = ports.compute
+        roots["compute"] = lambda: fallback.watch(health)
     if plan.announce is not None:
         anchor = plan.announce
         roots["anchor"] = lambda: watch.announce_clock(ports.store, health, anchor)

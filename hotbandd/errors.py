@@ -11,11 +11,13 @@
     │   └── ParamsError       (1)     a document of parameters, with the keys down to the culprit
     ├── UnreachableError      (3)     an outside system does not answer: retry, with a bound
     │   ├── StoreUnreachableError     Valkey
-    │   └── SourceUnreachableError    the candle source
+    │   ├── SourceUnreachableError    the candle source
+    │   └── ComputeUnreachableError   the Dask scheduler, or all of its workers
     ├── RefusedError          (3)     an outside system answers no, and would again: a wrong token, no rights
     ├── UnhealthyError        (4)     checked, and found unhealthy
     ├── FencedError           (1)     another daemon leads: stop publishing
-    ├── ComputeError          (1)     the process pool failed at the same task twice
+    ├── ComputeError          (1)     the workers failed at the same task again and again
+    │   └── ComputeVersionsError      a worker whose versions are not this process's: its results would differ
     ├── ClockError            (1)     the wall clock was set by hours: the process ends likewise
     └── RestartIntensityError (1)     a loop failed too often: the process ends, and its supervisor starts it anew
 """
@@ -85,6 +87,10 @@ class SourceUnreachableError(UnreachableError):
     """The candle source does not answer."""
 
 
+class ComputeUnreachableError(UnreachableError):
+    """The Dask scheduler does not answer, or has no worker."""
+
+
 class RefusedError(HotbandError):
     """An outside system answers no, and would again."""
 
@@ -102,7 +108,11 @@ class FencedError(HotbandError):
 
 
 class ComputeError(HotbandError):
-    """The process pool failed at the same task twice."""
+    """The workers failed at the same task again and again."""
+
+
+class ComputeVersionsError(ComputeError):
+    """A worker runs with other versions than this process."""
 
 
 class ClockError(HotbandError):

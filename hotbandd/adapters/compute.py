@@ -11,22 +11,25 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
 import structlog
 
 from hotbandd.errors import ComputeError
+from hotbandd.ports import Compute, Where
 
 log = structlog.get_logger()
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 PRELOAD = ["hotbandd.core.manifold", "hotbandd.core.backtest"]
@@ -35,12 +38,32 @@ FORKER_SEC = (0.05, 0.2, 0.5, 1.0)  # pauses while no worker can be started
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+class _Held(Generic[S]):
+    """The Shared port for a compute to which a value goes with every call."""
+
+    def __init__(self, compute: Compute, value: S) -> None:
+        self._compute = compute
+        self._value = value
+
+    async def run(self, function: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the value."""
+        return await self._compute.run(function, self._value, *args, **kwargs)
+
+
 class InlineCompute:
     """Runs functions where they are called: for replay and for one-shot commands."""
+
+    where = Where("inline", None)
+    width = 1
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function."""
         return function(*args, **kwargs)
+
+    @asynccontextmanager
+    async def share(self, value: S) -> AsyncIterator[_Held[S]]:
+        """Hold a value ready."""
+        yield _Held(self, value)
 
     async def aclose(self) -> None:
         """Nothing to stop."""
@@ -62,10 +85,12 @@ class ProcessCompute:
     ``on_restart`` is called for each replacement.
     """
 
+    where = Where("process", None)
+
     def __init__(
         self, workers: int, on_restart: Callable[[], None] = lambda: None, *, worker_bytes: float = math.inf
     ) -> None:
-        self._workers = workers
+        self.width = workers
         self._worker_bytes = worker_bytes
         self._on_restart = on_restart
         self._ending: set[asyncio.Task[None]] = set()
@@ -99,6 +124,11 @@ class ProcessCompute:
         raise ComputeError(
             f"The worker died twice at {function.__name__}; look for memory that ran out, then restart hotbandd."
         )
+
+    @asynccontextmanager
+    async def share(self, value: S) -> AsyncIterator[_Held[S]]:
+        """Hold a value ready: within a machine it travels with each call, in milliseconds."""
+        yield _Held(self, value)
 
     async def aclose(self) -> None:
         """Stop the workers; running tasks are given a second."""
@@ -136,7 +166,7 @@ class ProcessCompute:
         ending.add_done_callback(self._ending.discard)
 
     def _new_pool(self) -> _Pool:
-        return _Pool(ProcessPoolExecutor(self._workers, mp_context=self._context, initializer=_begin))
+        return _Pool(ProcessPoolExecutor(self.width, mp_context=self._context, initializer=_begin))
 
 
 def _measured(call: Callable[[], T]) -> tuple[T, int]:

@@ -118,6 +118,7 @@ class PrometheusTelemetry:
         )
         for what in ("log", "valkey"):  # the first failure is a rise, too
             self._files.labels(what)
+        self._fallback = self._gauge("compute_fallback", "Whether this machine computes because Dask does not.")
         self._restarts = self._counter("worker_restarts", "Restarts of the process pool.")
         build = self._gauge("build_info", "Version of hotband and of Python; always 1.", "version", "python")
         build.labels(version("hotband"), platform.python_version()).set(1)
@@ -273,6 +274,10 @@ class PrometheusTelemetry:
     def file_failed(self, what: Literal["log", "valkey"]) -> None:
         """Count what could not be written."""
         self._files.labels(what).inc()
+
+    def compute(self, *, fallback: bool) -> None:
+        """Report whether this machine computes because Dask does not."""
+        self._fallback.set(fallback)
 
     def worker_restarted(self) -> None:
         """Count a restart of the pool."""

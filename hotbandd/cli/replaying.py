@@ -28,7 +28,7 @@ from hotbandd.ports import CandleSource, Clock
 from hotbandd.services.hydrator import Hydrator
 from hotbandd.services.intake import Intake
 from hotbandd.services.loop import Due, Loop, LoopRunner
-from hotbandd.settings import Settings, load, read_environment
+from hotbandd.settings import DASK, Settings, load, read_environment
 
 PAIRS, SOURCE = "HOTBAND_PAIRS", "HOTBAND_SOURCE"
 AHEAD_MS = 6 * 3_600_000  # taken in at once: decisions see no candle that closes after them
@@ -100,7 +100,8 @@ async def opened(source: CandleSource, settings: Settings, first: int, *, pace: 
     clock = VirtualClock(first, pace=pace)
     store = MemoryStore(parts.ages(settings), clock.now)
     live_params = FixedParams(await FileParams(Path(settings.home), strategies.rules()).read())
-    outside = daemon.Outside(store, source, InlineCompute(), clock, metrics.telemetry(clock.now), live_params)
+    compute = daemon.compute_of(settings) if settings.compute.startswith(DASK) else InlineCompute()
+    outside = daemon.Outside(store, source, compute, clock, metrics.telemetry(clock.now), live_params)
     await store.init_kill_switch(engaged=False)
     desk = _reading_ahead(daemon.desk(settings, outside), outside, settings)
     lease = await store.acquire_lease("replay", 2**53)
@@ -111,6 +112,7 @@ async def opened(source: CandleSource, settings: Settings, first: int, *, pace: 
     try:
         yield Replay(settings, clock, store, desk)
     finally:
+        await compute.aclose()
         await store.aclose()
         await source.aclose()
 

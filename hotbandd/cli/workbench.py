@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hotbandd import daemon, parts
 from hotbandd.adapters import metrics
-from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.files import FolderArtifacts
 from hotbandd.adapters.store.documents import DocumentStore
@@ -51,11 +50,7 @@ async def workbench(settings: Settings, *, source: bool = False) -> AsyncIterato
         store = DocumentStore(backend, ages)
         stack.push_async_callback(store.aclose)
         await store.ping()
-        compute = (
-            InlineCompute()
-            if settings.compute == "inline"
-            else ProcessCompute(settings.workers, worker_bytes=settings.worker_memory_mb * 1e6)
-        )
+        compute = daemon.compute_of(settings)
         stack.push_async_callback(compute.aclose)
         yield Workbench(
             settings=settings,

@@ -8,7 +8,7 @@ from hotbandd.ports.artifacts import Artifacts
 from hotbandd.ports.market import Broker, CandleSource, Page
 from hotbandd.ports.notices import Delivery, Notices
 from hotbandd.ports.parameters import LiveParams
-from hotbandd.ports.runtime import Clock, Compute, FollowingClock
+from hotbandd.ports.runtime import Clock, Compute, FollowingClock, RemoteCompute, Shared, Where
 from hotbandd.ports.server import Server, ServerFacts
 from hotbandd.ports.store import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Store
 from hotbandd.ports.supervision import ServiceManager
@@ -30,11 +30,14 @@ __all__ = [
     "Notices",
     "Outcome",
     "Page",
+    "RemoteCompute",
     "Server",
     "ServerFacts",
     "ServiceManager",
+    "Shared",
     "SignalArchive",
     "Store",
     "Telemetry",
     "TrialArchive",
+    "Where",
 ]

@@ -81,6 +81,10 @@ class Telemetry(Protocol):
         """Count what could not be written: a line of the log, or the files of the embedded server."""
         ...
 
+    def compute(self, *, fallback: bool) -> None:
+        """Report whether this machine computes because Dask does not."""
+        ...
+
     def worker_restarted(self) -> None:
         """Count a restart of the pool."""
         ...

@@ -48,6 +48,7 @@ class View:
         self.granularity = context.market.granularity
         self.metrics = metrics
         self._market = context.market
+        self._compute = context.compute
         self._clock = context.clock
         self._health = health
         self._leadership = context.leadership
@@ -92,6 +93,8 @@ class View:
             found.append("Valkey does not answer")
         if stale := self._stale():
             found.append(f"no fresh candle of {', '.join(stale)}")
+        if self._compute.where.fault:
+            found.append(f"computes on this machine alone: {self._compute.where.fault}")
         return found
 
     def status(self) -> dict[str, Any]:
@@ -105,6 +108,7 @@ class View:
             **self.readiness(),
             "leading": self._leadership.leading,
             "leader": leader._asdict() if leader else None,
+            "compute": self._compute.where._asdict(),
             "loops": {
                 name: {"last_success": state.last_success, "fault": state.fault}
                 for name, state in self._health.loops.items()

@@ -166,6 +166,23 @@ def source() -> Kind[str]:
     )
 
 
+DASK: Final = "dask:"
+
+
+def compute() -> Kind[str]:
+    """Accept where kernels run."""
+
+    def parse(value: str) -> str:
+        if value.lower() in {"process", "inline", f"{DASK}local"}:
+            return value.lower()
+        if not value.startswith(f"{DASK}//"):
+            _refuse(value)
+        parse_address(value.removeprefix(f"{DASK}//"))
+        return value
+
+    return Kind(f"process, inline, {DASK}local or {DASK}//HOST:PORT", parse)
+
+
 def address() -> Kind[str]:
     """Accept host:port; see ``parse_address``."""
 

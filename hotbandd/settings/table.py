@@ -62,11 +62,11 @@ class Settings:
         "Most that one of them may hold after a task; then they are replaced.",
         "MB",
     )
-    compute: Literal["process", "inline"] = setting(
+    compute: str = setting(
         "HOTBAND_COMPUTE",
-        kinds.choice("process", "inline"),
+        kinds.compute(),
         "process",
-        "Compute in processes, or in the daemon itself.",
+        "Compute in processes, in the daemon itself, or on Dask: on this machine, or on the workers of a scheduler.",
     )
     http: str = setting("HOTBAND_HTTP", kinds.address(), "127.0.0.1:8100", "Address of the HTTP server.")
     http_token: Secret | None = setting(

@@ -1,3 +1,5 @@
+"""The pool of processes, beside what every compute promises (``test_compute_contract``)."""
+
 from __future__ import annotations
 
 import os
@@ -13,41 +15,8 @@ import anyio
 import numpy as np
 import pytest
 
-from hotbandd.adapters.compute import InlineCompute, ProcessCompute
-from hotbandd.errors import CandleInputError, ComputeError, CorruptPayloadError
-
-
-def add(left, right):
-    return left + right
-
-
-def fail(kind: str):
-    if kind == "row":
-        raise CandleInputError("row 3 of x.csv: no close")
-    raise CorruptPayloadError("some:key", "not JSON")
-
-
-def die_once(marker: str) -> str:
-    path = Path(marker)
-    if not path.exists():
-        path.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "survived"
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def environment(name: str) -> str | None:
-    return os.environ.get(name)
-
-
-@pytest.fixture(params=["inline", "process"])
-async def compute(request):
-    made = InlineCompute() if request.param == "inline" else ProcessCompute(1)
-    yield made
-    await made.aclose()
+from hotbandd.adapters.compute import ProcessCompute
+from tests.adapters.computing import add, die_once
 
 
 @pytest.fixture
@@ -59,26 +28,9 @@ async def pool():
     await made.aclose()
 
 
-async def test_a_function_runs_with_arrays(compute):
-    assert (await compute.run(add, np.arange(3), right=1)).tolist() == [1, 2, 3]
-
-
-@pytest.mark.parametrize(("kind", "error"), [("row", CandleInputError), ("key", CorruptPayloadError)])
-async def test_an_error_of_ours_keeps_its_type_and_sentence(compute, kind, error):
-    with pytest.raises(error) as caught:
-        await compute.run(fail, kind)
-    assert "row 3" in str(caught.value) or "some:key" in str(caught.value)
-
-
 async def test_a_killed_worker_costs_one_retry(pool, tmp_path):
     assert await pool.run(die_once, str(tmp_path / "died")) == "survived"
     assert pool.restarts == [1]
-    assert await pool.run(add, 1, 2) == 3
-
-
-async def test_a_task_that_kills_its_worker_twice_is_an_error_and_the_pool_lives_on(pool):
-    with pytest.raises(ComputeError):
-        await pool.run(die)
     assert await pool.run(add, 1, 2) == 3
 
 

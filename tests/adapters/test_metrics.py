@@ -92,6 +92,7 @@ def report_everything(to: Telemetry) -> None:
     to.store_up(up=True)
     to.event_loop_lag(0.001)
     to.clock_behind(0.0)
+    to.compute(fallback=True)
     to.worker_restarted()
     to.file_failed("log")
     to.source_request("ok")
@@ -141,6 +142,7 @@ def test_values_are_those_reported_in_base_units(scrape: Scrape) -> None:
         ("loop_failures_total", "hydrator", "SourceUnreachableError"): 1,
         ("leader",): 1,
         ("valkey_up",): 1,
+        ("compute_fallback",): 1,
         ("worker_restarts_total",): 1,
         ("file_failures_total", "log"): 1,
         ("oanda_requests_total", "ok"): 1,

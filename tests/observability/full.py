@@ -43,6 +43,7 @@ def reported(instruments: int) -> PrometheusTelemetry:
     to.store_up(up=True)
     to.event_loop_lag(0.001)
     to.clock_behind(0.0)
+    to.compute(fallback=False)
     to.worker_restarted()
     to.source_request("ok")
     return to
