@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import anyio
-import numpy as np
 import pytest
 
 from hotbandd.adapters.compute import ProcessCompute
@@ -102,10 +101,6 @@ async def test_a_worker_that_holds_too_much_is_replaced_between_tasks_and_no_tas
     assert len(restarts) == 1
     await pool.aclose()
     assert [pid for pid in grown | {after} if runs(pid)] == []
-
-
-async def test_workers_use_one_thread_for_linear_algebra(pool):
-    assert await pool.run(environment, "OMP_NUM_THREADS") == "1"
 
 
 def test_workers_end_with_their_daemon():
