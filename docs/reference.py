@@ -34,7 +34,8 @@ class Key(NamedTuple):
 
 
 KEYS: tuple[Key, ...] = (
-    Key(keys.candles(INST, "{gran}"), "zset, score open time", "trimmed to `CANDLE_HOT_DAYS`", "candles, one per minute", "hydrator, `warmup`", "all"),
+    Key(keys.candles(INST, "{gran}"), "zset, score open time", "`CANDLE_HOT_DAYS`, up to two more until packed", "candles, one per minute", "hydrator, `warmup`", "all"),
+    Key(keys.packed_candles(INST, "{gran}"), "hash, field `YYYY-MM-DD`", "`CANDLE_RETENTION_DAYS`", "older candles, one packed value per day", "hydrator, `warmup`", "hotband"),
     Key(keys.manifold(INST), "string", "300 s", "the newest manifold", "hydrator, `warmup`", "allocator, page, dashboards"),
     Key(keys.MANIFOLD_CHANNEL, "channel", "", "each new manifold", "hydrator", "subscribers"),
     Key(keys.manifold_history(INST), "zset, score ts", "trimmed to 24 h", "signature, C, S, H, R, lambda of each minute", "hydrator", "evaluator, allocator, page"),

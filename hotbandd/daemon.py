@@ -231,7 +231,7 @@ def _view(plan: Plan, built: Desk, source: CandleSource, telemetry: metrics.Prom
             Fetch(built.context, source, built.intake),
         ),
         pages=pages,
-        charts=Charts(built.context, built.evaluator, settings.candle_hot_days),
+        charts=Charts(built.context, built.evaluator, settings.candle_retention_days),
     )
 
 

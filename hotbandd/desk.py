@@ -43,6 +43,7 @@ NEED_RESTART = (
     "oanda_environment",
     "candle_gran",
     "candle_hot_days",
+    "candle_retention_days",
     "signal_retention_days",
     "session_windows_json",
     "session_trading_enabled",
@@ -123,7 +124,7 @@ def desk(settings: Settings, outside: Outside) -> Desk:
         calendar=parts.calendar(settings),
         leadership=Leadership(),
     )
-    intake = Intake(context, outside.source, settings.candle_hot_days)
+    intake = Intake(context, outside.source, settings.candle_retention_days)
     evaluator = Evaluator(context, parts.evaluator(settings), outside.live_params)
 
     async def before_allocation(moment: int) -> None:

@@ -36,7 +36,8 @@ def calendar(settings: Settings) -> Calendar:
 def ages(settings: Settings) -> Ages:
     """Return how long the store keeps what."""
     return Ages(
-        candles_days=settings.candle_hot_days,
+        candles_days=settings.candle_retention_days,
+        candles_hot_days=settings.candle_hot_days,
         signal_days=settings.signal_retention_days,
         gates_blob_sec=settings.gates_blob_max_age_sec,
         alloc_interval_sec=settings.alloc_interval_sec,
@@ -114,7 +115,7 @@ def evaluator(settings: Settings) -> EvaluatorRules:
     return EvaluatorRules(
         interval_sec=settings.eval_interval_sec,
         lag_sec=settings.decision_lag_sec,
-        hot_days=settings.candle_hot_days,
+        hot_days=settings.candle_retention_days,
         gate=gates.GateRules(
             req_consec=settings.req_consec,
             cooldown_sec=settings.cooldown_sec,

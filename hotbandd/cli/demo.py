@@ -137,7 +137,7 @@ class _Show:
         )
 
     def _filling(self) -> Text:
-        days = self._running.plan.settings.candle_hot_days
+        days = self._running.plan.settings.candle_retention_days
         return Text(f"Filling in {days} days of history; gates are judged once it is there.", style="italic")
 
     def _first(self, what: str, there: bool) -> None:

@@ -62,7 +62,7 @@ async def _outside(settings: Settings) -> list[Check]:
         built = Doctor(
             pairs=settings.pairs,
             granularity=settings.candle_gran,
-            days=settings.candle_hot_days,
+            days=settings.candle_retention_days,
             gates_max_age_sec=settings.gates_blob_max_age_sec,
             calendar=parts.calendar(settings),
             store=store,

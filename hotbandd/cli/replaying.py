@@ -122,7 +122,7 @@ def _reading_ahead(desk: daemon.Desk, outside: daemon.Outside, settings: Setting
     context = replace(desk.context, clock=Ahead(outside.clock))
     rules = replace(desk.hydrator.rules, interval_sec=AHEAD_MS / 1000, for_readers=False)
     # A day more than a decision reads, since the hydrator forgets by a clock that runs ahead.
-    intake = Intake(context, outside.source, settings.candle_hot_days + 1, keeps=False)
+    intake = Intake(context, outside.source, settings.candle_retention_days + 1, keeps=False)
     return replace(desk, hydrator=Hydrator(context, intake, rules))
 
 

@@ -60,9 +60,10 @@ class Evaluation(NamedTuple):
 
 
 class Ages(NamedTuple):
-    """Expiries and retentions of what the store keeps, from the settings."""
+    """Expiries and retentions of what the store keeps, from the settings; candles are packed after ``candles_hot_days``."""
 
     candles_days: int
+    candles_hot_days: int
     signal_days: int
     gates_blob_sec: int
     alloc_interval_sec: int
@@ -81,14 +82,15 @@ class Store(Protocol):
     async def put_candles(self, instrument: str, granularity: str, candles: Candles) -> None:
         """Store candles, one per minute:
 
-        a re-sent one replaces the stored one. Idempotent; trims to ``candles_days`` before the newest.
+        a re-sent one replaces the stored one. Idempotent. Before the newest, whole days are packed after ``candles_hot_days``,
+        and trimmed after ``candles_days``.
         """
         ...
 
     async def candles(self, instrument: str, granularity: str, start_ms: int, end_ms: int) -> Page:
         """Return the stored candles that open in [start, end);
 
-        corrupt members are refused as ``corrupt``, and counted.
+        what is corrupt is refused as ``corrupt``, and counted: each member, and each packed day.
         """
         ...
 

@@ -48,6 +48,11 @@ FAULTS: Final = (
         _scoreless,
         "One of ALLOC_W_C, ALLOC_W_STAB, ALLOC_W_RUP and ALLOC_W_ENT must be above 0; without a score there are no weights.",
     ),
+    Rule(
+        ("candle_hot_days", "candle_retention_days"),
+        lambda hot, kept: kept < hot,
+        "CANDLE_RETENTION_DAYS must not be below CANDLE_HOT_DAYS; leave it out to keep no candles beyond those.",
+    ),
 )
 
 SOURCE_FAULTS: Final = (
@@ -88,9 +93,9 @@ WARNINGS: Final = (
         "PM_MAX_PER_POS_PCT is above RISK_ALLOC_TARGET_PCT, and so never bounds a weight.",
     ),
     Rule(
-        ("candle_hot_days",),
+        ("candle_retention_days",),
         lambda days: days < _DECISION_DAYS,
-        f"CANDLE_HOT_DAYS is below {_DECISION_DAYS}; the history never suffices, and no gate opens.",
+        f"CANDLE_RETENTION_DAYS is below {_DECISION_DAYS}; the history never suffices, and no gate opens.",
     ),
     Rule(("hysteresis_default",), _outside_buffers, "HYSTERESIS_DEFAULT is clamped to 0 ... 0.3."),
     Rule(

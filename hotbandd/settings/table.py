@@ -110,7 +110,18 @@ class Settings:
     )
     candle_gran: str = setting("CANDLE_GRAN", kinds.granularity(), "M1", "Granularity of the candles.")
     candle_hot_days: int = setting(
-        "CANDLE_HOT_DAYS", kinds.whole(2, _DAYS_AT_MOST), "95", "Candles are kept and back-filled so far.", "days"
+        "CANDLE_HOT_DAYS",
+        kinds.whole(2, _DAYS_AT_MOST),
+        "95",
+        "So many days of candles stand one by one in md:candles; older ones are packed by the day.",
+        "days",
+    )
+    candle_retention_days: int = setting(
+        "CANDLE_RETENTION_DAYS",
+        kinds.whole(2, _DAYS_AT_MOST),
+        Derived("as CANDLE_HOT_DAYS", ("candle_hot_days",), lambda days: days),
+        "Candles are kept and back-filled so far.",
+        "days",
     )
     signal_retention_days: int = setting(
         "SIGNAL_RETENTION_DAYS", kinds.whole(1, _DAYS_AT_MOST), "7", "Signals are kept so long.", "days"

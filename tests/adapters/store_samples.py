@@ -29,7 +29,7 @@ from hotbandd.ports import Ages, Evaluation, ManifoldUpdate
 PAIR = "EUR_USD"
 PARAM_KEY = "c0.55:l12:t2:ec60:xc60"
 START = 1_760_000_040_000
-AGES = Ages(candles_days=95, signal_days=7, gates_blob_sec=1800, alloc_interval_sec=600)
+AGES = Ages(candles_days=95, candles_hot_days=95, signal_days=7, gates_blob_sec=1800, alloc_interval_sec=600)
 
 SPAN = SpanSummary(
     trades=12,

@@ -55,6 +55,7 @@ class Desk:
             "leader": (keys.LEADER, store.leader),
             "kill switch": (keys.KILL_SWITCH, store.kill_switch),
             "candles": (keys.candles(PAIR, "M1"), lambda: store.candles(PAIR, "M1", 0, LATER)),
+            "packed candles": (keys.packed_candles(PAIR, "M1"), lambda: store.candles(PAIR, "M1", 0, LATER)),
             "history": (keys.manifold_history(PAIR), lambda: store.manifold_history(PAIR, 0, LATER)),
             "evaluations": (
                 keys.evaluations(PAIR, PARAM_KEY),
@@ -255,6 +256,25 @@ def test_members_that_are_none_are_left_out_and_counted(
         assert found == []
 
 
+DAYS = st.one_of(
+    st.sampled_from(
+        ["2025-10-09", "1970-01-01", "9999-12-31", "-0001-01-01", "now", "NaT", "2025-10", "2025-10-09T01"]
+    ),
+    st.text(st.characters(codec="ascii"), max_size=12),
+)
+
+
+@given(st.dictionaries(DAYS, st.binary(max_size=80), max_size=4))
+@examples(short=300, full=30_000)
+def test_packed_days_that_are_none_are_left_out_and_counted(desk: Desk, fields: dict[str, bytes]) -> None:
+    desk.raw.flushall()
+    if fields:
+        desk.raw.hset(keys.packed_candles(PAIR, "M1"), mapping=dict(fields))
+    found = desk.read("packed candles")
+    assert found.candles.size == 0
+    assert found.refused.get("corrupt", 0) == sum(name in {"2025-10-09", "1970-01-01"} for name in fields)
+
+
 def test_sound_members_stand_among_the_others(desk: Desk) -> None:
     [row] = samples.candles(0).rows()
     desk.raw.zadd(
@@ -285,7 +305,7 @@ def test_a_key_of_any_type_is_read_or_named(desk: Desk, kind: str) -> None:
         if name == "kill switch":
             assert found is True
         elif not isinstance(found, CorruptPayloadError):
-            assert not found or name in {"finished", "candles", "newest signal"}, (name, found)
+            assert not found or name in {"finished", "candles", "packed candles", "newest signal"}, (name, found)
 
 
 def test_a_day_that_unfolds_without_bound_is_refused(desk: Desk) -> None:

@@ -74,6 +74,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "CANDLE_COUNT": "1500",
         "CANDLE_GRAN": "M1",
         "CANDLE_HOT_DAYS": "95",
+        "CANDLE_RETENTION_DAYS": "95",
         "SIGNAL_RETENTION_DAYS": "7",
         "MANIFOLD_RETENTION_DAYS": "90",
         "SNAPSHOT_RETENTION_DAYS": "365",
@@ -305,6 +306,13 @@ def test_scores_need_a_weight() -> None:
     assert "must be above 0" in fault
 
 
+def test_hot_candles_are_kept_ones() -> None:
+    assert load({"CANDLE_HOT_DAYS": "40"}, None).settings.candle_retention_days == 40
+    assert load({"CANDLE_HOT_DAYS": "3", "CANDLE_RETENTION_DAYS": "95"}, None).settings.candle_retention_days == 95
+    (fault,) = faults({"CANDLE_HOT_DAYS": "40", "CANDLE_RETENTION_DAYS": "39"})
+    assert "must not be below CANDLE_HOT_DAYS" in fault
+
+
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
@@ -315,7 +323,8 @@ def test_scores_need_a_weight() -> None:
         ({"EVAL_INTERVAL_SEC": "10"}, "DECISION_LAG_SEC is not shorter"),
         ({"GATES_BLOB_MAX_AGE_SEC": "900"}, "expire before they are renewed"),
         ({"PM_MAX_PER_POS_PCT": "0.4"}, "never bounds"),
-        ({"CANDLE_HOT_DAYS": "20"}, "no gate opens"),
+        ({"CANDLE_HOT_DAYS": "20"}, "CANDLE_RETENTION_DAYS is below 30; the history never suffices, and no gate opens"),
+        ({"CANDLE_HOT_DAYS": "3", "CANDLE_RETENTION_DAYS": "20"}, "no gate opens"),
         ({"HYSTERESIS_DEFAULT": "0.5"}, "clamped"),
         ({"HYSTERESIS_PAIR_JSON": '{"EUR_USD":0.5}'}, "clamped"),
     ],

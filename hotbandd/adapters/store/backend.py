@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
+from hotbandd.adapters.store.keys import CandlePlace
 from hotbandd.ports import Lease, Outcome
 
 Scored: TypeAlias = tuple[bytes, float]
@@ -95,13 +96,27 @@ class Answer(NamedTuple):
     counted: int
 
 
+class PackDay(NamedTuple):
+    """Set the value of a day, and remove its members with scores in [first, last] from the sorted set.
+
+    Only if those members, ascending, are the given ones, and the value before is ``old``.
+    """
+
+    place: CandlePlace
+    day: str
+    scores: tuple[int, int]
+    members: Sequence[bytes]
+    old: bytes | None
+    value: bytes
+
+
 def lease_text(lease: Lease) -> str:
     """Return a lease as it is stored."""
     return f"{lease.holder}:{lease.epoch}"
 
 
 class Backend(Protocol):
-    """Strings, sorted sets with integer scores, publications, a lease and messages.
+    """Strings, hashes, sorted sets with integer scores, publications, a lease and messages.
 
     Raises StoreUnreachableError where it does not answer, CorruptPayloadError where a key is of another type.
     """
@@ -136,6 +151,22 @@ class Backend(Protocol):
 
     async def newest(self, key: str, limit: int) -> list[Scored]:
         """Return the members of the highest scores, descending."""
+        ...
+
+    async def names(self, key: str) -> list[str]:
+        """Return the names of the fields of a hash; what is no text is left out."""
+        ...
+
+    async def fields(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        """Return fields of a hash."""
+        ...
+
+    async def drop(self, key: str, names: Sequence[str]) -> None:
+        """Remove fields of a hash."""
+        ...
+
+    async def pack(self, packed: PackDay) -> bool:
+        """Pack a day at once; return whether that was done."""
         ...
 
     async def publish(self, publication: Publication) -> Answer:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
+from anyio.lowlevel import checkpoint
 
-from hotbandd.adapters.store.backend import Scored
+from hotbandd.adapters.store.backend import Backend, Scored
 from hotbandd.core.documents import Document
 from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Lease
 
 T = TypeVar("T")
+
+CHUNK = 1000  # members written or read at a time: a few ms of the event loop
 
 # What msgspec raises for bytes that are not the JSON it expects: its own errors and invalid UTF-8 are ValueErrors.
 _UNDECODABLE = (ValueError, RecursionError)
@@ -71,3 +74,16 @@ class Members(Generic[T]):
         except _UNDECODABLE:
             return None
         return rows[0] if len(rows) == 1 else None
+
+
+async def pages(
+    backend: Backend, key: str, members: Members[T], first: int, last: int
+) -> AsyncIterator[tuple[list[T], int]]:
+    """Iterate over the rows with a score in [first, last] in chunks, each with the number of its corrupt members."""
+    while first <= last:
+        page = await backend.range(key, first, last, CHUNK)
+        yield members.decode(page)
+        if len(page) < CHUNK:
+            return
+        await checkpoint()
+        first = int(page[-1][1]) + 1

@@ -13,10 +13,11 @@ from anyio.lowlevel import checkpoint
 
 from hotbandd.adapters.store import keys, publications
 from hotbandd.adapters.store.backend import Backend, Command, Messages, Publication
-from hotbandd.adapters.store.codec import Members, decode, decode_lease
+from hotbandd.adapters.store.candles import StoredCandles
+from hotbandd.adapters.store.codec import Members, decode, decode_lease, pages
 from hotbandd.adapters.store.kept import Kept
 from hotbandd.adapters.store.keys import Expiries
-from hotbandd.core.candles import Candle, Candles, check, concatenate, of_rows
+from hotbandd.core.candles import Candles
 from hotbandd.core.documents import (
     AllocatorStatus,
     ClockAnchor,
@@ -34,10 +35,8 @@ from hotbandd.ports import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Pag
 
 T = TypeVar("T")
 
-CHUNK = 1000  # members written or read at a time: a few ms of the event loop
 PART = 200  # points, signals or commands of one publication
 
-_CANDLES = Members(msgspec.json.Decoder(list[Candle]), attrgetter("t"))
 _POINTS = Members(msgspec.json.Decoder(list[ManifoldPoint]), attrgetter("ts"))
 _EVALUATIONS = Members(msgspec.json.Decoder(list[EvaluationPoint]), attrgetter("ts"))
 
@@ -48,6 +47,7 @@ class DocumentStore:
     def __init__(self, backend: Backend, ages: Ages, *, speed: float = 1.0) -> None:
         self._backend = backend
         self._expiries = Expiries(ages, speed)
+        self._candles = StoredCandles(backend, self._expiries)
         self._kept = Kept()
 
     async def ping(self) -> None:
@@ -68,49 +68,19 @@ class DocumentStore:
             yield _manifolds(messages)
 
     async def put_candles(self, instrument: str, granularity: str, candles: Candles) -> None:
-        """Store candles, one per minute, and trim to ``candles_days`` before the newest stored one."""
-        key = keys.candles(instrument, granularity)
-        for start in range(0, candles.size, CHUNK):
-            chunk = candles.take(slice(start, start + CHUNK))
-            await self._backend.put(key, [(encode(row), row.t) for row in chunk.rows()])
-            await checkpoint()
-        newest = await self._newest_candle(key)
-        if newest is not None:
-            await self._backend.trim(key, newest - self._expiries.candles_kept_ms)
-
-    async def _newest_candle(self, key: str) -> int | None:
-        """Return the newest open time. Foreign members with a wild score do not count: all candles would be trimmed."""
-        for limit in (1, CHUNK):
-            rows, _ = _CANDLES.decode(await self._backend.newest(key, limit))
-            if rows:
-                return rows[0].t
-        return None
+        """Store candles, one per minute; pack and trim what is old enough."""
+        await self._candles.put(keys.CandlePlace(instrument, granularity), candles)
 
     async def candles(self, instrument: str, granularity: str, start_ms: int, end_ms: int) -> Page:
         """Return the stored candles that open in [start, end) and can be true; the others are counted."""
-        parts, corrupt = [], 0
-        async for rows, bad in self._pages(keys.candles(instrument, granularity), _CANDLES, start_ms, end_ms - 1):
-            parts.append(of_rows(rows))
-            corrupt += bad
-        candles, refused = check(concatenate(parts))
-        return Page(candles, {**refused, "corrupt": corrupt} if corrupt else refused)
+        return await self._candles.read(keys.CandlePlace(instrument, granularity), start_ms, end_ms)
 
     async def candle_count(self, instrument: str, granularity: str, start_ms: int, end_ms: int) -> int:
         """Return how many candles are stored that open in [start, end), whatever they hold."""
-        return await self._backend.count(keys.candles(instrument, granularity), start_ms, end_ms - 1)
-
-    async def _pages(self, key: str, members: Members[T], first: int, last: int) -> AsyncIterator[tuple[list[T], int]]:
-        """Iterate over the rows with a score in [first, last] in chunks, each with the number of its corrupt members."""
-        while first <= last:
-            page = await self._backend.range(key, first, last, CHUNK)
-            yield members.decode(page)
-            if len(page) < CHUNK:
-                return
-            await checkpoint()
-            first = int(page[-1][1]) + 1
+        return await self._candles.count(keys.CandlePlace(instrument, granularity), start_ms, end_ms)
 
     async def _rows(self, key: str, members: Members[T], first: int, last: int) -> list[T]:
-        return [row async for rows, _ in self._pages(key, members, first, last) for row in rows]
+        return [row async for rows, _ in pages(self._backend, key, members, first, last) for row in rows]
 
     async def publish_manifold(self, lease: Lease, update: ManifoldUpdate) -> Outcome:
         """Publish a manifold; never over one of a later ts.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hotbandd.core.candles import DAY_MS
 from hotbandd.ports import Ages
@@ -33,6 +34,31 @@ MANIFOLD_DAYS_MS = 35 * DAY_MS
 def candles(instrument: str, granularity: str) -> str:
     """Sorted set of candles by open time."""
     return f"md:candles:{instrument}:{granularity}"
+
+
+def packed_candles(instrument: str, granularity: str) -> str:
+    """Hash of packed days by ``YYYY-MM-DD``. In a cluster it lies where the sorted set does, whose name it bears as its hash tag.
+
+    Not below ``md:candles:``, where other programs may expect sorted sets alone.
+    """
+    return f"hotband:candles:{{{candles(instrument, granularity)}}}"
+
+
+class CandlePlace(NamedTuple):
+    """Where an instrument's candles of one granularity are."""
+
+    instrument: str
+    granularity: str
+
+    @property
+    def recent(self) -> str:
+        """Key of the sorted set."""
+        return candles(*self)
+
+    @property
+    def packed(self) -> str:
+        """Key of the packed days."""
+        return packed_candles(*self)
 
 
 def manifold(instrument: str) -> str:
@@ -174,6 +200,11 @@ class Expiries:
     def candles_kept_ms(self) -> int:
         """How long candles are kept before the newest one, by their own time."""
         return self.ages.candles_days * DAY_MS
+
+    @property
+    def candles_hot_ms(self) -> int:
+        """How long candles stand singly before the newest one, by their own time."""
+        return self.ages.candles_hot_days * DAY_MS
 
     @property
     def signals_kept_ms(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from hotbandd.adapters.store.backend import (
     Command,
     Delete,
     Fence,
+    PackDay,
     Publication,
     PutMember,
     Scored,
@@ -61,10 +63,17 @@ class SortedSet:
         """Remove the members whose score is below a bound."""
         scores = self._ascending()
         if scores and scores[0] < before:
-            gone = bisect_left(scores, before)
-            for score in scores[:gone]:
-                del self._members[score]
-            del scores[:gone]
+            self._remove(slice(0, bisect_left(scores, before)))
+
+    def remove(self, first: int, last: int) -> None:
+        """Remove the members whose score lies in [first, last]."""
+        scores = self._ascending()
+        self._remove(slice(bisect_left(scores, first), bisect_right(scores, last)))
+
+    def _remove(self, gone: slice) -> None:
+        for score in self._scores[gone]:
+            del self._members[score]
+        del self._scores[gone]
 
     def range(self, first: int, last: int, limit: int) -> list[Scored]:
         """Return the first members whose score lies in [first, last], ascending."""
@@ -95,6 +104,7 @@ class MemoryBackend:
         self._now_ms = now_ms
         self._values: dict[str, bytes] = {}
         self._sets: dict[str, SortedSet] = {}
+        self._hashes: dict[str, dict[str, bytes]] = {}  # packed days
         self._ends: dict[str, int] = {}
         self._ending: list[tuple[int, str]] = []
         self._lease_end = math.inf
@@ -141,6 +151,30 @@ class MemoryBackend:
     async def newest(self, key: str, limit: int) -> list[Scored]:
         """Return the members of the highest scores, descending."""
         return self._set_at(key).newest(limit)
+
+    async def names(self, key: str) -> list[str]:
+        """Return the names of the fields of a hash."""
+        return list(self._hashes.get(key, {}))
+
+    async def fields(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        """Return fields of a hash."""
+        found = self._hashes.get(key, {})
+        return [found.get(name) for name in names]
+
+    async def drop(self, key: str, names: Sequence[str]) -> None:
+        """Remove fields of a hash."""
+        for name in names:
+            self._hashes.get(key, {}).pop(name, None)
+
+    async def pack(self, packed: PackDay) -> bool:
+        """Pack a day; return whether that was done."""
+        place, day, (first, last), members, old, value = packed
+        recent, days = self._set_at(place.recent), self._hashes.setdefault(place.packed, {})
+        if [member for member, _ in recent.range(first, last, sys.maxsize)] != members or days.get(day) != old:
+            return False
+        days[day] = value
+        recent.remove(first, last)
+        return True
 
     async def publish(self, publication: Publication) -> Answer:
         """Apply a publication: nothing here awaits, so nobody sees a part of it."""

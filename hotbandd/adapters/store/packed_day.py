@@ -153,8 +153,7 @@ def _decimals(*columns: Floats) -> int:
     values = np.concatenate(columns)
     bits = values.view(np.int64)
     for decimals in _DECIMALS:
-        scaled = np.abs(values) * 10.0**decimals
-        if not (scaled < _EXACT).all():
+        if not _near(values, decimals).all():
             break
         if np.array_equal((np.rint(values * 10.0**decimals).astype(np.int64) / 10.0**decimals).view(np.int64), bits):
             return decimals
@@ -176,8 +175,13 @@ def _expected(close: Floats, decimals: int) -> Ints:
     """Return what quotes are expected to be, as whole numbers: the closes."""
     if decimals == _BITS:
         return _whole(close, _BITS)
-    near = np.abs(close) * 10.0**decimals < _EXACT
-    return _whole(np.where(near, close, 0.0), decimals)
+    return _whole(np.where(_near(close, decimals), close, 0.0), decimals)
+
+
+def _near(values: Floats, decimals: int) -> Mask:
+    """Tell which numbers are whole ones in decimals that a float holds exactly."""
+    near: Mask = np.abs(values) < _EXACT / 10.0**decimals
+    return near
 
 
 def _before(column: Ints) -> Ints:

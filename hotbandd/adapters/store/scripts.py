@@ -62,6 +62,18 @@ if anew then redis.call('ZADD', KEYS[1], unpack(turned)) end
 """
 )
 
+# KEYS: the sorted set, the hash of packed days. ARGV: the day, its first and last score; SHA-1 of the members between them, joined by
+# newlines, and of the packed day, empty where there is none; the packed day to come. Returns whether it came.
+PACK = """
+local members = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], ARGV[3])
+if redis.sha1hex(table.concat(members, '\\n')) ~= ARGV[4] then return 0 end
+local old = redis.call('HGET', KEYS[2], ARGV[1])
+if (old and redis.sha1hex(old) or '') ~= ARGV[5] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[6])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], ARGV[2], ARGV[3])
+return 1
+"""
+
 # A count that is none, as somebody else left it, tells nothing of a loss, and is counted on from the floor.
 _COUNT = """
 local function counted(key, floor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from hotbandd.adapters.store.backend import (
     Command,
     Delete,
     Messages,
+    PackDay,
     Publication,
     PutMember,
     Scored,
@@ -75,6 +77,7 @@ class ValkeyBackend:
             raise SettingsError(f"VALKEY_URL is not a usable address of a server: {error}.") from error
         self.client = Redis(connection_pool=self._pool)
         self._put = self.client.register_script(scripts.PUT)
+        self._pack = self.client.register_script(scripts.PACK)
         self._publish = self.client.register_script(scripts.PUBLISH)
         self._apply = self.client.register_script(scripts.APPLY)
         self._acquire = self.client.register_script(scripts.ACQUIRE)
@@ -136,6 +139,27 @@ class ValkeyBackend:
         """Return the members of the highest scores, descending."""
         members: list[Scored] = await self.ask(key, self.client.zrevrange(key, 0, limit - 1, withscores=True))
         return members
+
+    async def names(self, key: str) -> list[str]:
+        """Return the names of the fields of a hash; what is no text is left out."""
+        found: list[bytes] = await self.ask(key, self.client.hkeys(key))
+        return [name.decode() for name in found if name.isascii()]
+
+    async def fields(self, key: str, names: Sequence[str]) -> list[bytes | None]:
+        """Return fields of a hash."""
+        found: list[bytes | None] = await self.ask(key, self.client.hmget(key, list(names)))
+        return found
+
+    async def drop(self, key: str, names: Sequence[str]) -> None:
+        """Remove fields of a hash."""
+        await self.ask(key, self.client.hdel(key, *names))
+
+    async def pack(self, packed: PackDay) -> bool:
+        """Pack a day at once; return whether that was done."""
+        place, day, (first, last), members, old, value = packed
+        seen, before = _sha1(b"\n".join(members)), "" if old is None else _sha1(old)
+        call = self._pack([place.recent, place.packed], [day, first, last, seen, before, value])
+        return bool(await self.ask(place.packed, call))
 
     async def publish(self, publication: Publication) -> Answer:
         """Apply a publication at once or not at all."""
@@ -206,6 +230,11 @@ def _spelled(commands: Sequence[Command]) -> Iterator[tuple[Word, ...]]:
                 yield ("DEL", key)
             case Send(channel, message):
                 yield ("PUBLISH", channel, message)
+
+
+def _sha1(value: bytes) -> str:
+    """Return what tells a value from others, as scripts can work it out."""
+    return hashlib.sha1(value, usedforsecurity=False).hexdigest()
 
 
 def place(url: str) -> str:
