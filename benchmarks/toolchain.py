@@ -111,7 +111,6 @@ async def run(
         base=dict.fromkeys(spec.instruments, parts.params(SETTINGS)),
         family=SETTINGS.kernel,
         granularity=SETTINGS.candle_gran,
-        workers=SETTINGS.workers,
         holder="benchmark",
         progress=Silent(),
     )
@@ -135,7 +134,7 @@ async def real(home: Path, compute: ProcessCompute) -> dict[str, Any]:
             await store.put_candles(pair, SETTINGS.candle_gran, candles)
         document = {"window_days": 60, "defaults": axes(), "instruments": [{"instrument": pair} for pair in pairs]}
         found = await run(trials.parse(document, strategies.rules()), store, archive, compute, end)
-        await Report(archive, FolderArtifacts(home), plots.report_page).run(1, 5, end)
+        await Report(archive, FolderArtifacts(home), compute, plots.report_page).run(1, 5, end)
         best = [config for pair in pairs if (config := await archive.best(pair)) is not None]
         await store.aclose()
     lucks = {config.instrument: config.luck for config in best}

@@ -136,7 +136,7 @@ class _Flow:
         return f"{done.now} of {done.total} combinations ran, {done.before} were finished before"
 
     async def _report(self) -> str:
-        made = await Report(self.bench.trials, self.bench.artifacts, plots.report_page).run(
+        made = await Report(self.bench.trials, self.bench.artifacts, self.bench.compute, plots.report_page).run(
             REPORT_DAYS, self.min_trades, common.wall_ms()
         )
         return f"{len(made.winners)} winners; {made.files[0]}"

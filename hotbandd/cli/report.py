@@ -18,7 +18,7 @@ def report_command(*, days: int, min_trades: int, out: Path | None, as_json: boo
 
     async def work() -> Made:
         async with workbench(settings) as bench:
-            report = Report(bench.trials, bench.artifacts, plots.report_page)
+            report = Report(bench.trials, bench.artifacts, bench.compute, plots.report_page)
             return await report.run(days, min_trades, common.wall_ms(), out.absolute() if out else FOLDER)
 
     made = common.run(work)

@@ -69,7 +69,6 @@ def build(bench: Workbench, base: Mapping[str, Params], shown: Progress) -> Tria
         base=base,
         family=settings.kernel,
         granularity=settings.candle_gran,
-        workers=settings.workers,
         holder=f"{socket.gethostname()}-{os.getpid()}",
         progress=shown,
     )

@@ -29,7 +29,7 @@ class Swept(NamedTuple):
     sharpe: float
 
 
-def sweep(instrument: str, request: Request, setup: Setup, sets: Sequence[Params]) -> list[Swept]:
+def sweep(request: Request, instrument: str, setup: Setup, sets: Sequence[Params]) -> list[Swept]:
     """Run each parameter set, and return what came of it in the order given; picklable, so that a worker can take a part of a grid.
 
     ``request`` tells candles, metrics, sessions and guards; its parameters do not matter. Raises UsageError for an unknown
@@ -46,7 +46,7 @@ def sweep(instrument: str, request: Request, setup: Setup, sets: Sequence[Params
 
 
 def trades_of_each(
-    instrument: str, request: Request, setup: Setup, sets: Sequence[Params]
+    request: Request, instrument: str, setup: Setup, sets: Sequence[Params]
 ) -> list[list[dict[str, Any]]]:
     """Return the trades of each parameter set as rows, in the order given; picklable, and raises, as ``sweep``."""
     bench = Bench(request)

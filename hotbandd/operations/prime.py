@@ -22,6 +22,8 @@ from hotbandd.operations.retention import DAY, MANIFOLDS, trim_manifolds
 from hotbandd.ports import Artifacts, Compute, SignalArchive, Store
 
 GZIP_LEVEL: Final = 3
+DAYS_A_TASK: Final = 5  # of an instrument: half a second of work
+AT_ONCE: Final = 4  # instruments held in memory, at least
 LOOKED_BACK: Final = COEFF_WINDOW + WINDOW + 1  # candles before a day that its figures depend on
 
 
@@ -61,7 +63,7 @@ class Prime:
         midnights = [now // DAY_MS * DAY_MS - back * DAY_MS for back in reversed(range(days))]
         self.progress.begin("prime", len(pairs) * len(midnights))
         counts = dict.fromkeys(pairs, 0)
-        limit = anyio.CapacityLimiter(4)  # instruments held in memory at once
+        limit = anyio.CapacityLimiter(max(AT_ONCE, 2 * self.compute.width))
 
         async def one(pair: str) -> None:
             async with limit:
@@ -77,19 +79,29 @@ class Prime:
     async def _instrument(self, pair: str, midnights: Sequence[int], now: int) -> int:
         since = midnights[0] - 5 * DAY_MS  # a weekend lies between two trading days
         candles = (await self.store.candles(pair, self.granularity, since, now)).candles
-        total = 0
-        for midnight in midnights:
-            part = around_day(candles, midnight)
-            if part.size:
-                day = await self.compute.run(day_of, pair, part, midnight, self.measure)
-                total += day.signals
-                if day.signals:
+        totals = []
+        async with self.compute.share(candles) as shared, anyio.create_task_group() as group:
+
+            async def some(part: Sequence[int]) -> None:
+                days = await shared.run(days_of, pair, part, self.measure)
+                for day in days:
                     await self.archive.put_day(pair, day.name, day.packed)
                     await self.artifacts.write(MANIFOLDS / pair / f"{day.name}.json", day.document)
-            self.progress.advance()
-        signals = await self.compute.run(signals_of, candles, midnights[0], self.measure)
+                totals.append(sum(day.signals for day in days))
+                self.progress.advance(len(part))
+
+            for first in range(0, len(midnights), DAYS_A_TASK):
+                group.start_soon(some, midnights[first : first + DAYS_A_TASK])
+            signals = await shared.run(signals_of, midnights[0], self.measure)
         await self.archive.put_signals(pair, signals)
-        return total
+        return sum(totals)
+
+
+def days_of(candles: Candles, pair: str, midnights: Sequence[int], measure: Measure) -> list[Day]:
+    """Measure days of an instrument; those without a signal are left out."""
+    parts = ((midnight, around_day(candles, midnight)) for midnight in midnights)
+    days = (day_of(pair, part, midnight, measure) for midnight, part in parts if part.size)
+    return [day for day in days if day.signals]
 
 
 def around_day(candles: Candles, midnight: int) -> Candles:

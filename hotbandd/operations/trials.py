@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import msgspec
 
 from hotbandd.core import backtest, manifold, param_key, sweep, trials, winners
 from hotbandd.core.backtest import Request
-from hotbandd.core.candles import DAY_MS, Candles
+from hotbandd.core.candles import DAY_MS
 from hotbandd.core.documents import Params
 from hotbandd.core.series import Series
 from hotbandd.core.sessions import Calendar
@@ -24,11 +25,14 @@ from hotbandd.core.trial_documents import TradeRow, TrialRun, TrialTrades
 from hotbandd.core.trials import Spec
 from hotbandd.errors import InputError, UnhealthyError
 from hotbandd.operations.progress import Progress
-from hotbandd.ports import Compute, Store, TrialArchive
+from hotbandd.ports import Compute, Shared, Store, TrialArchive
 
-SETS_A_TASK: Final = 100  # a second of work or less, so that an interruption loses little
+SET_DAYS_A_TASK: Final = (
+    15_000  # back-tested in some tenths of a second: enough for a scheduler to keep up with many workers
+)
 WITH_TRADES: Final = 100  # runs of an instrument whose trades are kept
 BEFORE_DAYS: Final = 35  # candles before the window: windows, look-backs, percentiles
+AHEAD: Final = 2  # tasks per worker: one at work, and one that waits at its door
 RENEW_SEC: Final = 20.0
 GO_ON_MS: Final = 12 * 3_600_000  # an interrupted run is gone on with for so long; after that, all begins anew
 
@@ -63,7 +67,6 @@ class Trials:
     base: Mapping[str, Params]
     family: manifold.Family
     granularity: str
-    workers: int
     holder: str
     progress: Progress
 
@@ -97,59 +100,70 @@ class Trials:
         started = await self.archive.started(name)
         goes_on = started is not None and 0 <= now - started < GO_ON_MS
         now = started if goes_on and started is not None else now  # so that all runs see the same candles
-        candles = {pair: await self._candles(pair, spec, now) for pair in spec.instruments}
+        for pair in spec.instruments:
+            if not await self.store.candle_count(pair, self.granularity, _since(spec, now), now):
+                raise InputError(
+                    f"There are no stored candles of {pair}; run hotbandd warmup, or take it out of the spec."
+                )
         if not goes_on:
             await self.archive.complete(name)
             await self.archive.begin(name, now)
         finished = await self.archive.finished(name)
+        earlier = await self._best_before(name, now) if finished else {}
         self.progress.begin("trials", total)
-        done = 0
-        for pair, held in candles.items():
-            done += await self._instrument(spec, name, pair, held, finished, now)
-        await self.archive.complete(name)
-        self.progress.end(f"{done} runs of {len(candles)} instruments")
-        return Done(name, total, done, total - done)
-
-    async def _candles(self, pair: str, spec: Spec, now: int) -> Candles:
-        since = now - (spec.window_days + BEFORE_DAYS) * DAY_MS
-        candles = (await self.store.candles(pair, self.granularity, since, now)).candles
-        if not candles.size:
-            raise InputError(f"There are no stored candles of {pair}; run hotbandd warmup, or take it out of the spec.")
-        return candles
-
-    async def _instrument(
-        self, spec: Spec, name: str, pair: str, candles: Candles, finished: set[str], now: int
-    ) -> int:
-        request = await self._request(spec, pair, candles)
-        places = anyio.Semaphore(self.workers + 1)  # the next task waits at the pool's door, not all of them
-        done = 0
-
-        async def part(waiting: Sequence[Task]) -> None:
-            try:
-                sets = [task.params for task in waiting]
-                swept = await self.compute.run(sweep.sweep, pair, request, self.setup, sets)
-                rows = zip(waiting, swept, strict=True)
-                runs = {task.name: _run_of(task, found, spec, name, request, pair, now) for task, found in rows}
-                await self.archive.put_runs(name, runs)
-                self.progress.advance(len(waiting))
-            finally:
-                places.release()
-
+        course = _Course(spec, name, now, finished, earlier, self.compute)
         async with anyio.create_task_group() as group:
-            for chunk in _chunks(self._tasks(spec, pair)):
-                waiting = [task for task in chunk if task.name not in finished]
-                self.progress.advance(len(chunk) - len(waiting))
-                done += len(waiting)
-                if waiting:
-                    await places.acquire()
-                    group.start_soon(part, waiting)
-        await self._keep_trades(name, pair, request, now)
-        return done
+            for pair in spec.instruments:
+                course.widen()
+                await course.instruments.acquire_on_behalf_of(pair)
+                group.start_soon(self._instrument, course, pair)
+        await self.archive.complete(name)
+        self.progress.end(f"{course.done} runs of {len(spec.instruments)} instruments")
+        return Done(name, total, course.done, total - course.done)
 
-    async def _request(self, spec: Spec, pair: str, candles: Candles) -> Request:
+    async def _best_before(self, name: str, now: int) -> dict[str, list[TrialRun]]:
+        """Return the best runs of each instrument from before an interruption."""
+        found: dict[str, list[TrialRun]] = defaultdict(list)
+        for run in await self.archive.runs(now):
+            if run.spec == name:
+                found[run.instrument].append(run)
+        return {pair: _best(runs) for pair, runs in found.items()}
+
+    async def _instrument(self, course: _Course, pair: str) -> None:
+        """Run what is not finished of an instrument: its candles and metrics go to the workers once."""
+        try:
+            best = course.earlier.get(pair, [])
+            if await self._all_done(course, pair, best):
+                return
+            request = await self._request(course, pair)
+            async with self.compute.share(request) as shared, anyio.create_task_group() as group:
+                part = _Part(course, pair, request.end_ms, shared, best)
+                for chunk in _chunks(self._tasks(course.spec, pair), course.sets):
+                    waiting = [task for task in chunk if task.name not in course.finished]
+                    self.progress.advance(len(chunk) - len(waiting))
+                    if waiting:
+                        course.widen()
+                        await course.tasks.acquire_on_behalf_of(waiting[0])
+                        group.start_soon(self._sets, part, waiting)
+            await self._keep_trades(pair, shared, part.best)
+        finally:
+            course.instruments.release_on_behalf_of(pair)
+
+    async def _all_done(self, course: _Course, pair: str, best: Sequence[TrialRun]) -> bool:
+        """Tell whether nothing of an instrument is left to do: its runs are stored, and so are the trades that are stored last."""
+        if not best or await self.archive.trades(best[-1].run_id) is None:
+            return False
+        names = [task.name for task in self._tasks(course.spec, pair)]
+        if not course.finished.issuperset(names):
+            return False
+        self.progress.advance(len(names))
+        return True
+
+    async def _request(self, course: _Course, pair: str) -> Request:
         """Measure candles, and gather all that runs over them depend on."""
+        spec, now = course.spec, course.now
         series = Series()
-        series.add(candles)
+        series.add((await self.store.candles(pair, self.granularity, _since(spec, now), now)).candles)
         structures = await self.compute.run(
             manifold.structures_of, self.family, [manifold.pending(series, self.family)]
         )
@@ -164,40 +178,100 @@ class Trials:
             days=spec.window_days,
         )
 
+    async def _sets(self, part: _Part, waiting: Sequence[Task]) -> None:
+        """Run some parameter sets, and store what came of them."""
+        try:
+            sets = [task.params for task in waiting]
+            swept = await part.shared.run(sweep.sweep, part.pair, self.setup, sets)
+            runs = {task.name: part.run_of(task, found) for task, found in zip(waiting, swept, strict=True)}
+            await self.archive.put_runs(part.course.name, runs)
+            part.best = _best([*part.best, *runs.values()])
+            part.course.done += len(waiting)
+            self.progress.advance(len(waiting))
+        finally:
+            part.course.tasks.release_on_behalf_of(waiting[0])
+
     def _tasks(self, spec: Spec, pair: str) -> Iterator[Task]:
         extras = param_key.extras(pair, self.setup, self.default_setup)
         for params in trials.combinations(spec, pair, self.base[pair]):
             key = param_key.param_key(params, extras)
             yield Task(f"{pair}:{key}", key, params)
 
-    async def _keep_trades(self, name: str, pair: str, request: Request, now: int) -> None:
+    async def _keep_trades(self, pair: str, shared: Shared[Request], best: Sequence[TrialRun]) -> None:
         """Store the trades of the best runs, those of an earlier part included."""
-        runs = [run for run in await self.archive.runs(now) if run.spec == name and run.instrument == pair]
-        best = winners.ranked(runs)[:WITH_TRADES]
-        params = [run.params for run in best]
-        rows = await self.compute.run(sweep.trades_of_each, pair, request, self.setup, params)
+        rows = await shared.run(sweep.trades_of_each, pair, self.setup, [run.params for run in best])
         for run, trades in zip(best, rows, strict=True):
             kept = msgspec.convert(trades, list[TradeRow])
             await self.archive.put_trades(TrialTrades(run_id=run.run_id, trades=kept))
 
 
-def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
-    while chunk := list(islice(tasks, SETS_A_TASK)):
+class _Course:
+    """A run of a spec under way: what is finished, and how many instruments and tasks of theirs may be under way at once."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        name: str,
+        now: int,
+        finished: set[str],
+        earlier: Mapping[str, list[TrialRun]],
+        compute: Compute,
+    ) -> None:
+        self.spec = spec
+        self.name = name
+        self.now = now
+        self.finished = finished
+        self.earlier = earlier
+        self.done = 0
+        self.sets = max(1, SET_DAYS_A_TASK // spec.window_days)
+        self.tasks = anyio.CapacityLimiter(1)
+        self.instruments = anyio.CapacityLimiter(1)
+        self._compute = compute
+        self._tasks_each = max(1, trials.count(spec) // len(spec.instruments) // self.sets)
+
+    def widen(self) -> None:
+        """Let so many be under way that no worker waits, however many there are by now; each instrument takes some MB."""
+        self.tasks.total_tokens = AHEAD * self._compute.width
+        self.instruments.total_tokens = 2 + AHEAD * self._compute.width // self._tasks_each
+
+
+@dataclass
+class _Part:
+    """One instrument of a course, and its best runs so far."""
+
+    course: _Course
+    pair: str
+    end_ms: int
+    shared: Shared[Request]
+    best: list[TrialRun]
+
+    def run_of(self, task: Task, found: Swept) -> TrialRun:
+        """Return what is stored of a run."""
+        name, spec = self.course.name, self.course.spec
+        digest = sha256(task.key.encode()).hexdigest()[:12]
+        return TrialRun(
+            run_id=f"{name}-{self.pair}-{digest}",
+            ts=self.course.now,
+            instrument=self.pair,
+            param_key=task.key,
+            params=task.params,
+            window_days=spec.window_days,
+            summary=found.figures.spans[str(winners.figure_days(spec.window_days))],
+            spec=name,
+            end_ms=self.end_ms,
+            daily=found.daily,
+            sharpe=found.sharpe,
+        )
+
+
+def _since(spec: Spec, now: int) -> int:
+    return now - (spec.window_days + BEFORE_DAYS) * DAY_MS
+
+
+def _best(runs: Sequence[TrialRun]) -> list[TrialRun]:
+    return winners.ranked(runs)[:WITH_TRADES]
+
+
+def _chunks(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:
+    while chunk := list(islice(tasks, size)):
         yield chunk
-
-
-def _run_of(task: Task, found: Swept, spec: Spec, name: str, request: Request, pair: str, now: int) -> TrialRun:
-    digest = sha256(task.key.encode()).hexdigest()[:12]
-    return TrialRun(
-        run_id=f"{name}-{pair}-{digest}",
-        ts=now,
-        instrument=pair,
-        param_key=task.key,
-        params=task.params,
-        window_days=spec.window_days,
-        summary=found.figures.spans[str(winners.figure_days(spec.window_days))],
-        spec=name,
-        end_ms=request.end_ms,
-        daily=found.daily,
-        sharpe=found.sharpe,
-    )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hotbandd.adapters import plots
+from hotbandd.adapters.compute import InlineCompute
 from hotbandd.adapters.store.trials import ValkeyTrials
 from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.core import winners
@@ -47,7 +48,7 @@ def huge(text: str, found: Sequence[Finding]) -> bytes:
 
 
 async def reported(outside: Outside, archive: ValkeyTrials, *, now: int = NOW, folder: Path = FOLDER) -> Made:
-    return await Report(archive, outside.artifacts, plain).run(DAYS, 5, now, folder)
+    return await Report(archive, outside.artifacts, InlineCompute(), plain).run(DAYS, 5, now, folder)
 
 
 def daily_of(pair: str, lookback: int) -> list[float]:
@@ -104,7 +105,7 @@ async def test_both_files_are_written_and_the_newest_report_is_the_markdown(
 
 async def test_the_page_is_the_report_with_its_plots(outside: Outside, archive: ValkeyTrials) -> None:
     await stored(archive, *of_two_instruments())
-    made = await Report(archive, outside.artifacts, plots.report_page).run(DAYS, 5, NOW)
+    made = await Report(archive, outside.artifacts, InlineCompute(), plots.report_page).run(DAYS, 5, NOW)
     page = made.files[1].read_text()
     assert "<title>Trials of the last 14 days</title>" in page
     assert "Plotly.newPlot(" in page
@@ -112,7 +113,7 @@ async def test_the_page_is_the_report_with_its_plots(outside: Outside, archive: 
 
 async def test_another_folder_and_other_days_name_other_files(outside: Outside, archive: ValkeyTrials) -> None:
     await stored(archive, *of_two_instruments())
-    made = await Report(archive, outside.artifacts, plain).run(3, 5, NOW, outside.home / "elsewhere")
+    made = await Report(archive, outside.artifacts, InlineCompute(), plain).run(3, 5, NOW, outside.home / "elsewhere")
     assert made.files == [outside.home / "elsewhere" / f"last_3d_report.{kind}" for kind in ("md", "html")]
     assert all(file.is_file() for file in made.files)
     assert not (outside.home / "output").exists()
@@ -220,7 +221,7 @@ async def test_a_winner_takes_the_place_of_an_earlier_one(outside: Outside, arch
 
 async def test_a_winner_needs_the_trades_that_are_asked_for(outside: Outside, archive: ValkeyTrials) -> None:
     await stored(archive, trial(EUR, 3))  # 9 trades
-    report = Report(archive, outside.artifacts, plain)
+    report = Report(archive, outside.artifacts, InlineCompute(), plain)
     assert (await report.run(DAYS, 10, NOW)).winners.keys() == {GLOBAL}
     assert (await report.run(DAYS, 9, NOW)).winners.keys() == {EUR, GLOBAL}
 
@@ -299,7 +300,7 @@ async def test_where_the_page_has_no_room_files_and_valkey_stay_as_they_were(
     assert len(values) == 4
     await stored(archive, trial(EUR, 6, calmar=9.0))
     with room(1 << 20), pytest.raises(UsageError, match=r"last_14d_report\.html cannot be written"):
-        await Report(archive, outside.artifacts, huge).run(DAYS, 5, NOW + 5)
+        await Report(archive, outside.artifacts, InlineCompute(), huge).run(DAYS, 5, NOW + 5)
     assert {path: path.read_bytes() for path in (outside.home / FOLDER).iterdir()} == files
     assert {key: await outside.redis.get(key) for key in await keys(outside)} == values
 

@@ -53,7 +53,7 @@ class Counted(InlineCompute):
         self.sets = 0
 
     async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        self.sets += len(args[3]) if function is operation.sweep.sweep else 0
+        self.sets += len(args[3]) if function is operation.sweep.sweep else 0  # the parameter sets
         return await super().run(function, *args, **kwargs)
 
 
@@ -77,7 +77,6 @@ def runner(outside: Outside, archive: Any, compute: Any = None, holder: str = "t
         base=dict.fromkeys(SPEC.instruments, parts.params(SETTINGS)),
         family="calibrated",
         granularity="M1",
-        workers=1,
         holder=holder,
         progress=Silent(),
     )
@@ -149,7 +148,7 @@ class Failing:
 async def test_an_interrupted_run_is_gone_on_with(
     outside: Outside, archive: ValkeyTrials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operation, "SETS_A_TASK", 4)
+    monkeypatch.setattr(operation, "SET_DAYS_A_TASK", 4 * 20)
     with pytest.raises(BaseExceptionGroup) as fault:
         await runner(outside, Failing(archive, 2)).run(SPEC, NOW)
     assert fault.group_contains(StoreUnreachableError)
@@ -168,7 +167,7 @@ async def test_an_interrupted_run_is_gone_on_with(
 async def test_an_interruption_of_long_ago_begins_anew(
     outside: Outside, archive: ValkeyTrials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operation, "SETS_A_TASK", 4)
+    monkeypatch.setattr(operation, "SET_DAYS_A_TASK", 4 * 20)
     with pytest.raises(BaseExceptionGroup):
         await runner(outside, Failing(archive, 2)).run(SPEC, NOW)
     done = await runner(outside, archive).run(SPEC, NOW + DAY_MS)
