@@ -18,6 +18,7 @@ from hotbandd.ports import Lease, ManifoldUpdate
 from hotbandd.services.context import Context
 from hotbandd.services.intake import Intake
 from hotbandd.services.loop import Due
+from hotbandd.services.together import together
 
 log = structlog.get_logger()
 
@@ -164,14 +165,16 @@ class Hydrator:
         self._telemetry.kernel(time.perf_counter() - began)
 
     async def _publish(self, lease: Lease) -> None:
-        for pair, series in self._market.series.items():
-            if series.size:
-                self._telemetry.newest_candle(pair, series.newest + MINUTE_MS)
-            if series.size and series.newest > self._published.get(pair, -1):
-                if self.rules.for_readers:
-                    await self._publish_one(lease, pair, series)
-                else:
-                    await self._publish_points(lease, pair, series)
+        async def one(pair: str) -> None:
+            if self.rules.for_readers:
+                await self._publish_one(lease, pair, self._market.series[pair])
+            else:
+                await self._publish_points(lease, pair, self._market.series[pair])
+
+        filled = {pair: series.newest for pair, series in self._market.series.items() if series.size}
+        for pair, newest in filled.items():
+            self._telemetry.newest_candle(pair, newest + MINUTE_MS)
+        await together([pair for pair, newest in filled.items() if newest > self._published.get(pair, -1)], one)
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
         rules = self.rules

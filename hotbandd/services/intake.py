@@ -19,6 +19,7 @@ from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Ints
 from hotbandd.errors import InputError, RefusedError, SourceUnreachableError
 from hotbandd.ports import CandleSource
 from hotbandd.services.context import Context
+from hotbandd.services.together import together
 
 log = structlog.get_logger()
 
@@ -244,10 +245,13 @@ class Intake:
 
     async def _save(self) -> None:
         """Store what the series took in; what the store does not take now stays for the next time."""
-        for pair, backlog in self._backlogs.items():
-            if backlog.unsaved.size:
-                await self._put(pair, backlog.unsaved)
-                backlog.unsaved = columns.empty()
+
+        async def one(pair: str) -> None:
+            backlog = self._backlogs[pair]
+            await self._put(pair, backlog.unsaved)
+            backlog.unsaved = columns.empty()
+
+        await together([pair for pair, backlog in self._backlogs.items() if backlog.unsaved.size], one)
 
     async def _put(self, pair: str, candles: Candles) -> None:
         await self._store.put_candles(pair, self._market.granularity, candles)

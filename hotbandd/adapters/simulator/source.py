@@ -10,8 +10,10 @@ from hotbandd.adapters.simulator.defaults import DEFAULT_SEED
 from hotbandd.adapters.simulator.market import week_of
 from hotbandd.adapters.simulator.regimes import Regime, describe
 from hotbandd.adapters.simulator.weeks import week_at
-from hotbandd.core.candles import check
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, check, concatenate, empty
 from hotbandd.ports import Page
+
+NEAR_MS = 180 * MINUTE_MS  # as far as the minutes that are asked for again reach
 
 
 class SimulatedSource:
@@ -24,15 +26,34 @@ class SimulatedSource:
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         self._seed = seed
+        self._near: dict[str, tuple[int, Candles]] = {}
 
     async def fetch(self, instrument: str, start_ms: int, end_ms: int) -> AsyncIterator[Page]:
         """Iterate, a week to a page, over the candles that open at or after the start and close by the end."""
-        first = max(0, week_at(start_ms))
-        for week in range(first, week_at(end_ms) + 1):
-            made = await anyio.to_thread.run_sync(week_of, self._seed, instrument, week)
-            page = Page(*check(made.between(start_ms, end_ms).closed_by(end_ms)))
+        if end_ms - start_ms <= NEAR_MS:
+            candles = (await self._nearby(instrument, start_ms)).between(start_ms, end_ms).closed_by(end_ms)
+            if candles.size:
+                yield Page(candles, {})
+            return
+        async for candles in self._weeks(instrument, start_ms, end_ms):
+            page = Page(*check(candles.closed_by(end_ms)))
             if page.candles.size:
                 yield page
+
+    async def _weeks(self, instrument: str, start_ms: int, end_ms: int) -> AsyncIterator[Candles]:
+        for week in range(max(0, week_at(start_ms)), week_at(end_ms) + 1):
+            made = await anyio.to_thread.run_sync(week_of, self._seed, instrument, week)
+            yield made.between(start_ms, end_ms)
+
+    async def _nearby(self, instrument: str, start_ms: int) -> Candles:
+        """Return a day of candles that holds NEAR_MS from a moment on: whoever watches the newest minutes asks for the next ones soon."""
+        since, near = self._near.get(instrument, (start_ms + 1, empty()))
+        if not since <= start_ms <= since + DAY_MS - NEAR_MS:
+            since = start_ms - NEAR_MS
+            parts = [part async for part in self._weeks(instrument, since, since + DAY_MS)]
+            near = check(concatenate(parts)).candles
+            self._near[instrument] = since, near
+        return near
 
     def describe(self, instrument: str, t_ms: int) -> Regime:
         """Return the regime of a moment."""
