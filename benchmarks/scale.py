@@ -1,6 +1,7 @@
 """Time the three loops over many simulated instruments, real Valkey, two workers.
 
-``python -m benchmarks.scale [--instruments N,…] [--days D] [--json]``. Minutes pass by a virtual clock, one step each; the figures are what a step of each loop takes on this machine.
+``python -m benchmarks.scale [--instruments N,…] [--days D] [--json]``. Minutes pass by a virtual clock, one step each; the
+figures are what a step of each loop takes on this machine.
 """
 
 from __future__ import annotations
