@@ -17,13 +17,13 @@ import numpy as np
 import structlog
 from anyio.lowlevel import checkpoint
 
-from hotbandd.adapters.store import packed_day
 from hotbandd.adapters.store.backend import Backend, PackDay, Scored
 from hotbandd.adapters.store.codec import CHUNK, Members, pages
 from hotbandd.adapters.store.keys import CandlePlace, Expiries
-from hotbandd.adapters.store.packed_day import PackedDayError
+from hotbandd.core import packed_day
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candle, Candles, check, concatenate, merge, of_rows
 from hotbandd.core.documents import encode
+from hotbandd.core.packed_day import PackedDayError
 from hotbandd.ports import Page
 
 log = structlog.get_logger()

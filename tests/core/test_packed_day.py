@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotbandd.adapters.store import packed_day
-from hotbandd.adapters.store.packed_day import PackedDayError
+from hotbandd.core import packed_day
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, of_columns
+from hotbandd.core.packed_day import PackedDayError
 
 DAY = 20_000 * DAY_MS
 
