@@ -53,7 +53,12 @@ def url_passwords(url: str) -> tuple[str, ...]:
     """Return the passwords that a URL carries, as written and as meant."""
     parts = urlsplit(url)
     written = parts.password
-    found = [*((written, unquote(written)) if written else ()), *parse_qs(parts.query).get("password", [])]
+    options = parse_qs(parts.query)
+    found = [
+        *((written, unquote(written)) if written else ()),
+        *options.get("password", []),
+        *options.get("sentinel_password", []),
+    ]
     return tuple(dict.fromkeys(found))
 
 

@@ -13,7 +13,7 @@ import pytest
 import redis.exceptions as foreign
 from redis.asyncio import Redis
 
-from hotbandd.adapters.store import keys, subscription, valkey
+from hotbandd.adapters.store import connections, keys, subscription, valkey
 from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.failures import translated
 from hotbandd.adapters.store.valkey import ValkeyBackend, open_valkey
@@ -228,7 +228,7 @@ async def test_cancelled_calls_leave_no_wrong_reply_and_no_connection_behind(val
         await ask(number, cancelled_after=5)
     assert wrong == []
     clients = [client for client in await raw.client_list() if client["id"] != str(await raw.client_id())]
-    assert len(clients) <= valkey.CONNECTIONS
+    assert len(clients) <= connections.CONNECTIONS
     await backend.aclose()
 
 

@@ -10,7 +10,7 @@ from random import Random
 import anyio
 from redis.asyncio import Redis
 
-from hotbandd.adapters.store import valkey
+from hotbandd.adapters.store import connections
 from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.errors import StoreUnreachableError
 from tests.faults.runs import Runs
@@ -87,7 +87,7 @@ async def test_cancelled_commands_leave_no_wrong_reply_and_no_connection(
         await every_call_goes_well(backend)
 
         async def few() -> bool:
-            return len(await raw.client_list()) - others <= valkey.CONNECTIONS
+            return len(await raw.client_list()) - others <= connections.CONNECTIONS
 
         await eventually(few)
     await backend.aclose()
@@ -104,7 +104,7 @@ async def every_call_goes_well(backend: ValkeyBackend) -> None:
     """Use every place of the pool, without a cancellation."""
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
-            for number in range(2 * valkey.CONNECTIONS):
+            for number in range(2 * connections.CONNECTIONS):
                 group.start_soon(answered, backend, number)
 
 

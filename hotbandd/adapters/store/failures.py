@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import redis.exceptions as foreign
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from hotbandd.adapters.store import tls
 from hotbandd.errors import CorruptPayloadError, HotbandError, RefusedError, StoreUnreachableError
@@ -34,9 +35,9 @@ def translated(error: Exception, place: str, key: str) -> HotbandError:
     if isinstance(error, RuntimeError) and _CLOSED not in text:
         raise error
     word = text.partition(" ")[0]
-    refused = _refused(error, place, key)
-    if refused is not None:
-        return refused
+    known = _nameless(text, place) if isinstance(error, MasterNotFoundError) else _refused(error, place, key)
+    if known is not None:
+        return known
     if word == "WRONGTYPE":
         return CorruptPayloadError(key, "another type of key")
     if word == "CORRUPT":
@@ -49,6 +50,19 @@ def translated(error: Exception, place: str, key: str) -> HotbandError:
         return StoreUnreachableError(f"Valkey at {place} is not trusted: {untrusted}.")
     advice = "check that it runs, and that it speaks TLS there" if tls.asked_for(place) else "check that it runs"
     return StoreUnreachableError(f"Valkey at {place} does not serve ({text or type(error).__name__}); {advice}.")
+
+
+def _nameless(text: str, place: str) -> HotbandError:
+    """Return the error for Sentinels that name no primary; redis-py tells of each that did not answer, with all its options."""
+    if "Authentication" in text:
+        return RefusedError(
+            f"The Sentinels of {place} refuse access; check sentinel_username and sentinel_password in VALKEY_URL."
+        )
+    silent = " - " in text
+    why = "at least one does not answer" if silent else "they know none of that name that is up"
+    return StoreUnreachableError(
+        f"The Sentinels of {place} name no primary ({why}); check that they run, and what they say: SENTINEL MASTERS."
+    )
 
 
 def _refused(error: Exception, place: str, key: str) -> RefusedError | None:

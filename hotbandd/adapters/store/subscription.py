@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from hotbandd.adapters.store.failures import CAUGHT, translated
 
@@ -22,15 +20,14 @@ CLOSE_SEC = 1.0
 
 @asynccontextmanager
 async def subscription(
-    url: str, place: str, channels: Sequence[str]
+    opened: Callable[[float], Awaitable[Redis]], place: str, channels: Sequence[str]
 ) -> AsyncIterator[AsyncIterator[tuple[str, bytes]]]:
-    """Subscribe to channels and iterate over (channel, payload).
+    """Subscribe to channels and iterate over (channel, payload). ``opened`` gives a client that waits so many seconds, and does not try again.
 
     redis-py would subscribe again by itself after a short outage, and hide the gap: here the first failure, or a
     server that is silent for 3 s, raises StoreUnreachableError.
     """
-    once = Retry(NoBackoff(), 0)
-    client = Redis.from_url(url, protocol=2, socket_timeout=SILENCE_SEC, socket_connect_timeout=SILENCE_SEC, retry=once)
+    client = await opened(SILENCE_SEC)
     try:
         async with client.pubsub() as pubsub:
             try:

@@ -6,15 +6,12 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 import anyio
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError
 
-from hotbandd.adapters.store import keys, scripts, tls
+from hotbandd.adapters.store import connections, keys, scripts, tls
 from hotbandd.adapters.store.backend import (
     Answer,
     Command,
@@ -33,12 +30,8 @@ from hotbandd.adapters.store.backend import (
 from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.failures import CAUGHT, translated
 from hotbandd.adapters.store.subscription import subscription
-from hotbandd.errors import SettingsError
 from hotbandd.ports import Ages, Lease, Outcome
 
-CONNECTIONS = 8
-SOCKET_SEC = 1.0  # one reply, one connection, or one free place in the pool: half of what a recovery may take
-RETRIES = 3
 DEADLINE_SEC = 5.0  # one call with its retries
 CLOSE_SEC = 1.0
 
@@ -56,26 +49,13 @@ async def open_valkey(url: str, ages: Ages, *, speed: float = 1.0) -> AsyncItera
 
 
 class ValkeyBackend:
-    """A pool of connections to one server. Calls are repeated when a connection fails, so each is idempotent."""
+    """A pool of connections to one server, or to the primary of some Sentinels. Calls are repeated when a connection fails, so each is idempotent."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: Redis | None = None) -> None:
+        self.place = connections.place(url)
         self._url = url
-        self._place = place(url)
         tls.check_files(url)
-        try:
-            self._pool = BlockingConnectionPool.from_url(
-                url,
-                protocol=2,  # with RESP3 a connection left in mid-reply is not noticed
-                max_connections=CONNECTIONS,
-                timeout=SOCKET_SEC,
-                socket_timeout=SOCKET_SEC,
-                socket_connect_timeout=SOCKET_SEC,
-                health_check_interval=15,
-                retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
-            )
-        except ValueError as error:
-            raise SettingsError(f"VALKEY_URL is not a usable address of a server: {error}.") from error
-        self.client = Redis(connection_pool=self._pool)
+        self.client = client or connections.pooled(url)
         self._put = self.client.register_script(scripts.PUT)
         self._pack = self.client.register_script(scripts.PACK)
         self._publish = self.client.register_script(scripts.PUBLISH)
@@ -91,10 +71,10 @@ class ValkeyBackend:
                 return await call
         except ReadOnlyError as error:
             # The server became a replica: new connections find the primary.
-            await self._pool.disconnect(inuse_connections=False)
-            raise translated(error, self._place, key) from error
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+            raise translated(error, self.place, key) from error
         except CAUGHT as error:
-            raise translated(error, self._place, key) from error
+            raise translated(error, self.place, key) from error
 
     async def ping(self) -> None:
         """Check that the server answers."""
@@ -103,7 +83,7 @@ class ValkeyBackend:
     async def aclose(self) -> None:
         """Close the pool."""
         with anyio.move_on_after(CLOSE_SEC, shield=True):
-            await self._pool.aclose()
+            await self.client.aclose()
 
     async def get(self, key: str) -> bytes | None:
         """Return a string."""
@@ -198,7 +178,11 @@ class ValkeyBackend:
 
     def subscribe(self, channels: Sequence[str]) -> Messages:
         """Receive the messages of channels."""
-        return subscription(self._url, self._place, channels)
+        return subscription(self._listener, self.place, channels)
+
+    async def _listener(self, seconds: float) -> Redis:
+        """Return a client for a subscription of its own."""
+        return connections.single(self._url, seconds)
 
 
 def _touched(commands: Sequence[Command]) -> list[str]:
@@ -235,10 +219,3 @@ def _spelled(commands: Sequence[Command]) -> Iterator[tuple[Word, ...]]:
 def _sha1(value: bytes) -> str:
     """Return what tells a value from others, as scripts can work it out."""
     return hashlib.sha1(value, usedforsecurity=False).hexdigest()
-
-
-def place(url: str) -> str:
-    """Return where a URL points to, without user and password."""
-    parts = urlsplit(url)
-    server = parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
-    return tls.named(server) if parts.scheme == "rediss" else server
