@@ -16,6 +16,7 @@ from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Lease, Outcome
 from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
+from hotbandd.services.together import together
 
 log = structlog.get_logger()
 
@@ -114,12 +115,15 @@ class Allocator:
     async def _candidates(self, slot: int, blob: GatesBlob) -> list[allocation.Candidate]:
         """Average the metrics of each instrument whose gate is open up to a slot, as they are published."""
         window = self.rules.score_window_min
-        found = []
-        for pair in [pair for pair in self.rules.pairs if blob.gates.get(pair)]:
+        found: dict[str, allocation.Candidate | None] = {}
+
+        async def one(pair: str) -> None:
             points = await self._store.manifold_history(pair, slot - window * MINUTE_MS, slot)
-            newest = points[-1].ts if points else None
-            found.append(allocation.candidate(pair, points, newest, slot, window))
-        return [candidate for candidate in found if candidate is not None]
+            found[pair] = allocation.candidate(pair, points, points[-1].ts if points else None, slot, window)
+
+        eligible = [pair for pair in self.rules.pairs if blob.gates.get(pair)]
+        await together(eligible, one)
+        return [candidate for pair in eligible if (candidate := found[pair]) is not None]
 
     async def _published(self, lease: Lease, situation: Situation, decision: Decision) -> bool:
         slot, rules = situation.slot, self.rules
