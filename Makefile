@@ -42,7 +42,7 @@ demo: $(RUNTIME)
 	$(BIN)/hotbandd demo
 
 test: $(DEVELOPMENT)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 faults: $(DEVELOPMENT)
 	$(BIN)/python -m pytest $(if $(FAULT),'$(FAULT)',tests/faults) $(if $(SEED),--seed $(SEED),--full)

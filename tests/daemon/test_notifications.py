@@ -26,7 +26,8 @@ def test_a_change_reaches_the_receiver_and_its_address_nobody_else(tmp_path):
         told.mood = "well"
         assert hotbandd(tmp_path, "kill", "engage").code == 0
         daemon.event("notifier.recovered")
-        assert any("The kill switch is engaged: no weight rises." in body for body in told.bodies)
+        engaged = "The kill switch is engaged: no weight rises."
+        daemon.until(lambda: any(engaged in body for body in told.bodies), "the message")
         _, status = daemon.get("/status")
         assert status["settings"]["HOTBAND_NOTIFY_URLS"] == "***"
         assert "s3cret" not in daemon.stderr
