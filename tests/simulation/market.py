@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from hotbandd.adapters.simulator.market import week_of
 from hotbandd.adapters.simulator.weeks import week_at
-from hotbandd.core.candles import MINUTE_MS, Candles, concatenate, empty, of_any
+from hotbandd.core.candles import MINUTE_MS, Candles, Ints, concatenate, empty, of_any
 from hotbandd.errors import RefusedError, SourceUnreachableError
 from hotbandd.ports import Page
 from tests.simulation.virtual_loop import PROCESS
@@ -96,6 +97,9 @@ class Source:
         self.market = market
         self.faults = Faults()
         self.delivered: dict[tuple[object, str], int] = {}
+        self.given: defaultdict[tuple[object, str], set[int]] = defaultdict(
+            set
+        )  # sound minutes, until the store has them
         self._now = now
         self._draw = draw
 
@@ -112,14 +116,18 @@ class Source:
         broken = self._is(self.faults.broken, instrument)
         for at in range(0, max(1, found.size), PAGE):
             page = found.take(slice(at, at + PAGE))
+            key = (PROCESS.get(), instrument)
             if broken and (found.size <= PAGE or self._draw.random() < 0.5):
-                yield Page(page.take(slice(0, page.size // 2)), {})
+                page = page.take(slice(0, page.size // 2))
+                self.given[key].update(page.t.tolist())
+                yield Page(page, {})
                 raise SourceUnreachableError("the source broke off")
+            sound = page.t
             if self._is(self.faults.noisy, instrument):
-                page = self._spoilt(page)
+                page, sound = self._spoilt(page)
             if page.size:
-                key = (PROCESS.get(), instrument)
                 self.delivered[key] = max(self.delivered.get(key, 0), int(page.t.max()))
+            self.given[key].update(sound.tolist())
             yield Page(page, {})
 
     async def aclose(self) -> None:
@@ -144,8 +152,11 @@ class Source:
         joined = concatenate((old, fresh))
         return joined.take(np.argsort(joined.t, kind="stable"))
 
-    def _spoilt(self, page: Candles) -> Candles:
-        """Put what cannot be true among the candles, or in the place of some; send some twice, or out of order."""
+    def _spoilt(self, page: Candles) -> tuple[Candles, Ints]:
+        """Put what cannot be true among the candles, or in the place of some; send some twice, or out of order.
+
+        Return also which minutes are there as they should be.
+        """
         draw = self._draw
         parts = [page]
         for _ in range(draw.randrange(1, 5)):
@@ -173,4 +184,4 @@ class Source:
         order = list(range(joined.size))
         if draw.random() < 0.5:
             draw.shuffle(order)
-        return of_any(column[np.array(order, dtype=np.int64)] for column in joined)
+        return of_any(column[np.array(order, dtype=np.int64)] for column in joined), parts[0].t

@@ -44,6 +44,7 @@ class Observer:
         self._seen: dict[str, tuple[int, int]] = {}  # by document: epoch and ts that an epoch-honouring reader saw last
         # By daemon and key: epoch, seq and value of each publication.
         self._values: defaultdict[tuple[str, str], list[tuple[int, int, bytes]]] = defaultdict(list)
+        self._stored: defaultdict[tuple[str, str], set[int]] = defaultdict(set)  # minutes, by daemon and instrument
         self._lost_until = -inf  # the server lost what it knew; nobody led since, or for long
 
     def fail(self, text: str) -> None:
@@ -131,6 +132,22 @@ class Observer:
             if row["t"] != score or candle not in self.world.market.told(pair, row["t"]):
                 self.fail(f"{client.name} stored a candle of {pair} that never was: {row}")
         self.counts["candles stored"] += len(members)
+        self._owed(client, pair, {int(score) for _, score in members})
+
+    def _owed(self, client: Daemon, pair: str, minutes: set[int]) -> None:
+        """Check that a daemon which stores later candles owes the store none that the source gave it since it read what is there."""
+        given, stored = self.world.source.given[client, pair], self._stored[client.name, pair]
+        stored |= minutes
+        given -= stored
+        since = max(
+            self._beliefs[client.name].newest.get(pair, 0), self.world.now() - (self.world.hot_days - 1) * rules.DAY
+        )
+        owed = sorted(minute for minute in given if since < minute < max(minutes))
+        if owed:
+            self.fail(
+                f"{client.name} stored candles of {pair} up to {max(minutes)}, but not {len(owed)} from {owed[0]} on"
+            )
+            given -= set(owed)
 
     # ---- publications
 
