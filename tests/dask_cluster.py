@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tests.processes import PATIENCE_SEC, POLL_SEC, descendants
 
@@ -20,10 +21,11 @@ MEMORY = "1GB"
 
 
 class Cluster:
-    """A scheduler, and the workers that were started for it, each with the process that watches over it."""
+    """A scheduler, and the workers that were started for it; ``nanny``: each with a process that starts it anew."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, nanny: bool = False) -> None:
         self._home = home
+        self._nanny = "--nanny" if nanny else "--no-nanny"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -45,13 +47,15 @@ class Cluster:
 
     def start_worker(self, *paths: Path) -> int:
         """Start a worker, with folders before all others that it imports from; return its number."""
-        words = ("--nthreads", "1", "--no-dashboard", "--memory-limit", MEMORY, "--local-directory", str(self._home))
-        self.workers.append(self._start("worker", f"tcp://{self.place}", *words, paths=paths))
+        words = ("--nthreads", "1", self._nanny, "--no-dashboard", "--memory-limit", MEMORY)
+        self.workers.append(
+            self._start("worker", f"tcp://{self.place}", *words, "--local-directory", str(self._home), paths=paths)
+        )
         return len(self.workers) - 1
 
     def _start(self, command: str, *words: str, paths: tuple[Path, ...] = ()) -> subprocess.Popen[bytes]:
         place = os.pathsep.join(map(str, (*paths, ROOT)))
-        environment = {"PATH": os.defpath, "HOME": str(self._home), "PYTHONPATH": place}
+        environment = {"PATH": os.defpath, "HOME": str(self._home), "PYTHONPATH": place, "OMP_NUM_THREADS": "1"}
         with (self._home / f"{command}{len(self.workers)}.log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.dask_{command}", *words],
@@ -70,9 +74,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(home: Path, workers: int) -> Iterator[Cluster]:
+def cluster(home: Path, workers: int, *, nanny: bool = False) -> Iterator[Cluster]:
     """Run a scheduler with workers; nothing of them stays."""
-    found = Cluster(home)
+    found = Cluster(home, nanny=nanny)
     try:
         found.start_scheduler()
         for _ in range(workers):
@@ -92,7 +96,7 @@ def kill(process: subprocess.Popen[bytes] | None) -> None:
         process.wait()
 
 
-def until(check, what: str):
+def until(check: Callable[[], Any], what: str) -> Any:
     """Wait until something holds, and return it."""
     deadline = time.monotonic() + PATIENCE_SEC
     while not (found := check()):

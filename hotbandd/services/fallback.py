@@ -83,6 +83,8 @@ class Fallback:
         """Connect, and connect again, for ever."""
         while True:
             health.waiting("compute", CONNECTING_SEC)
+            if self._connected and self._remote.where.fault:
+                self._stay(self._remote.where.fault)
             if time.monotonic() >= self._avoided_until:
                 try:
                     await self._remote.connect()
@@ -100,7 +102,7 @@ class Fallback:
             await self._local.aclose()
 
     def _stay(self, fault: str) -> None:
-        if self._connected or self._fault != fault:
+        if self._connected or self._fault is None:
             log.warning("compute.fallback", where=self._local.where.name, error=fault)
         self._connected, self._fault = False, fault
         self._telemetry.compute(fallback=True)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def compute(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Compute]:
     kind = request.param
     if kind == "dask://":
-        with cluster(tmp_path_factory.mktemp("dask"), workers=1) as running:
+        with cluster(tmp_path_factory.mktemp("dask"), workers=1, nanny=True) as running:
             made = DaskCompute(running.place)
             yield made
             await made.aclose()

@@ -47,13 +47,19 @@ class DaskCompute:
             raise SettingsError(
                 "HOTBAND_COMPUTE asks for Dask, which is not installed; install it with pip install 'hotband[dask]'."
             )
-        self.where = Where("dask:local" if place == LOCAL else f"dask://{place}", None)
+        self._name = "dask:local" if place == LOCAL else f"dask://{place}"
         self._place = place
         self._patience = patience
         self._workers = workers
         self._worker_bytes = int(worker_bytes)
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
+
+    @property
+    def where(self) -> Where:
+        """Where the next call runs; a fault while the connection is lost."""
+        lost = None if self._link is None else self._link.lost
+        return Where(self._name, None if lost is None else f"{self._name} was lost: {lost}.")
 
     @property
     def width(self) -> int:
@@ -120,8 +126,7 @@ class DaskCompute:
         """Return the connection; a lost one is replaced once for all who wait."""
         if self._link is None or self._link.lost is not None:
             if not patience:
-                lost = "" if self._link is None else f": {self._link.lost}"
-                raise ComputeUnreachableError(f"There is no connection to {self.where.name}{lost}.")
+                raise ComputeUnreachableError(self.where.fault or f"There is no connection to {self._name}.")
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
                 self._opening.add_done_callback(self._opened)

@@ -78,7 +78,7 @@ class Link:
     async def _failure(self, error: Exception, label: str) -> Exception:
         """Return what an error of Dask's comes to."""
         if self._client.status != "running":
-            self._lose(f"the connection broke ({error})")
+            self._lose("the connection broke")
             return LinkLostError()
         if isinstance(error, FutureCancelledError):
             return DataLostError()
@@ -144,12 +144,14 @@ class Link:
         while self.lost is None:
             try:
                 with anyio.fail_after(GONE_SEC):
-                    if await self._look():
+                    if self._client.status == "running" and await self._look():
                         staffed = time.monotonic()
             except TimeoutError:
                 self._lose(f"nothing was heard of it for {GONE_SEC:g} s")
             except OSError as error:
                 self._lose(f"the connection broke ({error})")
+            if self._client.status != "running":
+                self._lose("the connection broke")
             if time.monotonic() - staffed > GONE_SEC:
                 self._lose("no worker is left")
             await anyio.sleep(WATCH_SEC)
