@@ -8,7 +8,7 @@ import numpy as np
 
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Floats, Ints
 from hotbandd.core.manifold_documents import Bounds
-from hotbandd.core.series import MetricColumns
+from hotbandd.core.series import MetricColumns, Series
 from hotbandd.core.thresholds import PERCENTILE_DAYS, Threshold, threshold
 
 
@@ -32,9 +32,27 @@ class EntryBounds:
         """Whether a bound is a percentile of the instrument's own past."""
         return any(isinstance(spec, str) for spec in self.all)
 
+    def newest_of(self, series: Series, stop: int) -> tuple[Ints, MetricColumns]:
+        """Return what ``at_newest`` needs of the candles before an index: open times and metrics of the newest one, or of a month."""
+        first = max(0, stop - 1)
+        if self.relative and stop:
+            first = max(0, series.rank(_begins(series.opened(stop - 1)), "right") - 1)
+        part = slice(first, stop)
+        return series.take(part).t, series.measures(part)
+
     def at_newest(self, t: Ints, metrics: MetricColumns) -> Bounds:
         """Return the bounds in force at the newest candle; NaN, which nothing meets, where too little is known."""
         return Bounds(*(_newest(spec, t, values) for spec, values in zip(self.all, metrics, strict=True)))
+
+
+def _midnight(newest: int) -> int:
+    """Return the last midnight at the close of a candle that opens at a moment."""
+    return (newest + MINUTE_MS) // DAY_MS * DAY_MS
+
+
+def _begins(newest: int) -> int:
+    """Return when the last candle opens that closes before the 30 days of a percentile begin."""
+    return _midnight(newest) - PERCENTILE_DAYS * DAY_MS - MINUTE_MS
 
 
 def _newest(spec: Threshold, t: Ints, values: Floats) -> float:
@@ -42,9 +60,9 @@ def _newest(spec: Threshold, t: Ints, values: Floats) -> float:
         return spec
     if not len(t):
         return float("nan")
-    midnight = (int(t[-1]) + MINUTE_MS) // DAY_MS * DAY_MS
+    midnight = _midnight(int(t[-1]))
     # One candle of today stands for it, and one from before the 30 days tells that they are whole.
-    start = max(0, int(np.searchsorted(t, midnight - PERCENTILE_DAYS * DAY_MS - MINUTE_MS, side="right")) - 1)
+    start = max(0, int(np.searchsorted(t, _begins(int(t[-1])), side="right")) - 1)
     stop = int(np.searchsorted(t, midnight - MINUTE_MS, side="right"))
     index = np.append(np.arange(start, min(stop, len(t) - 1)), len(t) - 1)
     levels = threshold(spec, t[index], values[index])

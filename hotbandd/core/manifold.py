@@ -52,7 +52,7 @@ class Columns(NamedTuple):
 
 def pending(series: Series, family: Family) -> Columns:
     """Return what a worker needs to measure the unmeasured tail: the tail, and up to 128 candles before it."""
-    return columns_of(family, series.candles.take(slice(max(0, series.measured - WINDOW), None)))
+    return columns_of(family, series.take(slice(max(0, series.measured - WINDOW), None)))
 
 
 def columns_of(family: Family, candles: Candles) -> Columns:
@@ -110,7 +110,7 @@ def _hazard_after(series: Series, rupture: Floats, family: Family) -> Floats:
     """Return the hazard of new windows, from their R and the R's before them; a window ends in every candle from the first one on."""
     stop = series.measured
     first = max(0, stop - COEFF_WINDOW)
-    earlier, t = series.metrics.rupture[first:stop], series.candles.t[first : stop + len(rupture)]
+    earlier, t = series.measures(slice(first, stop)).rupture, series.take(slice(first, stop + len(rupture))).t
     blank = int(np.isnan(earlier).sum()) if first < WINDOW else 0
     whole = np.concatenate((earlier[blank:], rupture))
     return hazard_of(family, whole, t[blank:], newest=len(rupture))

@@ -68,17 +68,15 @@ def rows_of(series: Series, start: int, family: Family, form: Form, *, textured:
     """
     first, stop = max(0, start), max(0, start, series.measured)
     first += int(
-        np.count_nonzero(np.isnan(series.metrics.coherence[first:stop]))
+        np.count_nonzero(np.isnan(series.measures(slice(first, stop)).coherence))
     )  # only the first 128 candles end no window
-    candles, metrics = series.candles.take(slice(first, stop)), series.metrics.take(slice(first, stop))
+    candles, metrics = series.take(slice(first, stop)), series.measures(slice(first, stop))
     return Rows(
         ts=candles.t + MINUTE_MS,
         price=candles.close,
         metrics=metrics,
         names=signatures(family, metrics, precision=form.precision, levels=form.levels),
-        texture=_texture(series.candles.take(slice(max(0, first - WINDOW), stop)), metrics.rupture)
-        if textured
-        else None,
+        texture=_texture(series.take(slice(max(0, first - WINDOW), stop)), metrics.rupture) if textured else None,
     )
 
 
@@ -136,10 +134,10 @@ def document(
 ) -> documents.Manifold | None:
     """Return the manifold of the newest measured candle; None where no window ends in it."""
     newest = series.measured - 1
-    if newest < 0 or not np.isfinite(series.metrics.coherence[newest]):
-        return None
     recent = slice(max(0, newest + 1 - COEFF_WINDOW), newest + 1)
-    candles, metrics = series.candles.take(recent), series.metrics.take(recent)
+    candles, metrics = series.take(recent), series.measures(recent)
+    if not candles.size or not np.isfinite(metrics.coherence[-1]):
+        return None
     rupture = float(metrics.rupture[-1])
     return documents.Manifold(
         instrument=instrument,

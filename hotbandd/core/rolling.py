@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from hotbandd.core import spans, strategy, thresholds
-from hotbandd.core.backtest import RUN_DAYS, end_of, rules_of
-from hotbandd.core.candles import MINUTE_MS, Candles
+from hotbandd.core.backtest import RUN_DAYS, rules_of
+from hotbandd.core.candles import MINUTE_MS, Ints, empty
 from hotbandd.core.documents import Params
-from hotbandd.core.series import MetricColumns, Series
+from hotbandd.core.series import Series
 from hotbandd.core.sessions import Calendar
 from hotbandd.core.setup import Setup
 from hotbandd.core.spans import Figures
@@ -43,40 +43,60 @@ class Rolling:
 
         Raises ValueError where there is none, or such runs cannot be carried on.
         """
-        candles, metrics = series.until(moment_ms, since_ms)
+        seen = series.span(moment_ms, since_ms)
+        size = seen.stop - seen.start
         back = strategy.memory(params)
-        if back is None or not candles.size:
+        if back is None or not size:
             raise ValueError("this run cannot be carried on")
-        ledger = self._ledger_for((series.revision, params, setup.guards, setup.exit_minutes), candles, params)
-        first = int(np.searchsorted(candles.t, ledger.since_ms))
-        if candles.t[-1] > ledger.newest_ms:
-            ledger.extend(*self._told(candles, metrics, first, setup, params, back))
-        end_ms = end_of(candles)
+        oldest_ms, newest_ms = series.opened(seen.start), series.opened(seen.stop - 1)
+        key = series.revision, params, setup.guards, setup.exit_minutes
+        ledger = self._ledger_for(key, oldest_ms, newest_ms, params)
+        if newest_ms > ledger.newest_ms:
+            ledger.extend(*self._told(series, seen, ledger.since_ms, setup, params, back))
+        end_ms = newest_ms + MINUTE_MS
         start_ms = spans.start_of(end_ms, RUN_DAYS)
         # Where the series begins within the run, its first candles have no side, as in a run of its own.
-        sided_ms = int(candles.t[back]) if candles.size > back else end_ms
+        sided_ms = series.opened(seen.start + back) if size > back else end_ms
         booked = ledger.booked(max(start_ms, sided_ms))
         ledger.forget(start_ms)
-        cost = setup.cost(self._instrument, params, candles, start_ms) / BPS
-        covered = spans.coverage(self._instrument, candles.t, end_ms, spans.spans_of(RUN_DAYS), self._calendar)
+        before = series.take(slice(seen.start, series.rank(start_ms))) if setup.cost_from_spread else empty()
+        cost = setup.cost(self._instrument, params, before, start_ms) / BPS
+        times, lengths = _Times(series, seen), spans.spans_of(RUN_DAYS)
+        covered = spans.coverage(self._instrument, times, end_ms, lengths, self._calendar)
         return spans.figures(booked.gross - cost, booked.entry_ms, booked.exit_ms, end_ms, covered, self._summed)
 
-    def _ledger_for(self, key: object, candles: Candles, params: Params) -> Ledger:
+    def _ledger_for(self, key: object, oldest_ms: int, newest_ms: int, params: Params) -> Ledger:
         ledger = self._ledger
         begun = ledger is not None and key == self._kept
-        if ledger is None or not begun or candles.t[-1] < ledger.newest_ms or candles.t[0] > ledger.since_ms:
+        if ledger is None or not begun or newest_ms < ledger.newest_ms or oldest_ms > ledger.since_ms:
             self._ledger, self._kept = Ledger(rules_of(params, 0.0)), key
             return self._ledger
         return ledger
 
     def _told(
-        self, candles: Candles, metrics: MetricColumns, first: int, setup: Setup, params: Params, back: int
+        self, series: Series, seen: slice, since_ms: int, setup: Setup, params: Params, back: int
     ) -> tuple[Bars, Signals]:
-        """Return the candles from an index on, and what their closes say."""
-        before = max(0, first - back)
-        closes, known = candles.close[before:], metrics.take(slice(before, None))
-        sides = strategy.direction(params.strategy, closes, known, params, setup.rules)[first - before :]
-        new, measured = candles.take(slice(first, None)), metrics.take(slice(first, None))
+        """Return the candles from a moment on, and what their closes say."""
+        first = max(seen.start, series.rank(since_ms))
+        before = max(seen.start, first - back)
+        candles, known = series.take(slice(before, seen.stop)), series.measures(slice(before, seen.stop))
+        sides = strategy.direction(params.strategy, candles.close, known, params, setup.rules)[first - before :]
+        new, measured = candles.take(slice(first - before, None)), known.take(slice(first - before, None))
         leave = self._calendar.masks(self._instrument, new.t + MINUTE_MS, setup.exit_minutes).exit
         admitted = thresholds.admitted(new.t, measured, params.c_min, setup.guards)
         return Bars(new.t, new.open, new.high, new.low, new.close), Signals(sides * (admitted & ~leave), sides, leave)
+
+
+class _Times:
+    """Open times of a part of a series."""
+
+    def __init__(self, series: Series, part: slice) -> None:
+        self._series = series
+        self._part = part
+
+    def __len__(self) -> int:
+        return int(self._part.stop - self._part.start)
+
+    def searchsorted(self, moments: Ints, /) -> Ints:
+        found: Ints = np.clip(self._series.ranks(moments), self._part.start, self._part.stop)
+        return found - int(self._part.start)

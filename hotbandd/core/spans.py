@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,10 +37,22 @@ def start_of(end_ms: int, days: int) -> int:
     return end_ms - days * DAY_MS
 
 
-def coverage(instrument: str, t: Ints, end_ms: int, spans: Sequence[int], calendar: Calendar) -> dict[int, float]:
+class Ordered(Protocol):
+    """Ascending numbers of which only the places of others among them are asked for, as an array tells them."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def searchsorted(self, v: Ints, /) -> Ints:
+        """Return how many are less than each of others."""
+        ...
+
+
+def coverage(instrument: str, t: Ordered, end_ms: int, spans: Sequence[int], calendar: Calendar) -> dict[int, float]:
     """Return the share of each span's minutes, of those that close in an open session, which have a candle; 0 where none does.
 
-    ``t`` int64[n]: open times of the candles, ascending, the last one closing at ``end_ms``.
+    ``t``: open times of the candles, ascending, the last one closing at ``end_ms``.
     """
     if not spans:
         return {}
@@ -48,7 +60,7 @@ def coverage(instrument: str, t: Ints, end_ms: int, spans: Sequence[int], calend
     rows = calendar.openings(instrument, int(starts.min()) + MINUTE_MS, end_ms + MINUTE_MS) - MINUTE_MS
     opens, closes = np.maximum(rows[:, 0], starts[:, None]), np.minimum(rows[:, 1], end_ms)
     expected = np.maximum(closes - opens, 0).sum(axis=1) // MINUTE_MS
-    first, last = np.searchsorted(t, starts), np.searchsorted(t, rows)
+    first, last = t.searchsorted(starts), t.searchsorted(rows)
     within = np.maximum(last[:, 1] - np.maximum(last[:, 0], first[:, None]), 0).sum(axis=1)
     seen = within if calendar.enabled else len(t) - first
     shares = np.minimum(1.0, seen / np.maximum(expected, 1)) * (expected > 0)

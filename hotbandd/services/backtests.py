@@ -41,10 +41,11 @@ class Backtests:
         await checkpoint()
         series = self._market.series[pair]
         since = slot - self._hot_ms
-        candles, metrics = series.until(slot, since)
-        if not candles.size:
+        seen = series.span(slot, since)
+        if seen.start == seen.stop:
             return NOTHING
         if rolling.carries(setup, params):
             return self._rolling[pair].figures(series, slot, setup, params, since)
+        candles, metrics = series.take(seen), series.measures(seen)
         request = backtest.request_of(pair, candles, metrics, self._calendar, setup, params)
         return (await self._compute.run(backtest.evaluate, request)).figures

@@ -156,8 +156,9 @@ class Evaluator:
     async def _evaluate_one(self, lease: Lease, pair: str, slot: int) -> Evaluated:
         """Evaluate one instrument; its fault is a reason of its gate, and does not reach the others."""
         state, key = self._states[pair], self._in_force.key(pair)
-        candles, _ = self._market.series[pair].until(slot)
-        newest = int(candles.t[-1]) if candles.size else 0
+        series = self._market.series[pair]
+        seen = series.span(slot).stop
+        newest = series.opened(seen - 1) if seen else 0
         known = self._verdicts.get(pair)
         if known is not None and newest == state.last_candle and key == state.param_key:
             return Evaluated(state, known, self._again(lease, pair, slot), None)
@@ -288,7 +289,8 @@ class Evaluator:
         return gates.overlays(pair, moment, self._calendar, rules.gate, manifold_ts=newest, repeated=repeated)
 
     def _guard(self, pair: str, moment: int) -> Guard | None:
-        candles, metrics = self._market.series[pair].until(moment)
-        if not candles.size or not np.isfinite(metrics.hazard[-1]):
+        series, bounds = self._market.series[pair], self.rules.bounds
+        t, metrics = bounds.newest_of(series, series.span(moment).stop)
+        if not len(t) or not np.isfinite(metrics.hazard[-1]):
             return None
-        return manifold_documents.guard(metrics, self.rules.bounds.at_newest(candles.t, metrics))
+        return manifold_documents.guard(metrics, bounds.at_newest(t, metrics))

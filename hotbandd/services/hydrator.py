@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import anyio
 import structlog
+from anyio.lowlevel import checkpoint
 
 from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
@@ -32,7 +33,8 @@ LONG_CANDLES = 20_000  # a series with more candles to measure than this is a ta
 class HydratorRules:
     """What the hydrator needs of the settings; times in seconds.
 
-    ``for_readers``: publish manifolds with their texture, signals and candles too, and not only what decisions read.
+    ``for_readers``: publish manifolds with their texture, signals and candles too, and not only what decisions read; and pack what
+    is old, as a process that stays has to.
     """
 
     interval_sec: float
@@ -95,6 +97,8 @@ class Hydrator:
         await self._intake.give_back(self._clock.now())
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
+        if self._market.loaded.is_set() and self.rules.for_readers:
+            await self._pack()
 
     async def _restore(self, lease: Lease) -> None:
         """Begin with what the store holds. Give back what it lost of what is known here: the history first, for decisions read it."""
@@ -109,7 +113,7 @@ class Hydrator:
     async def _give_back(self, lease: Lease, pair: str, series: Series) -> None:
         """Write the points of the last day that the store lost."""
         rules, day = self.rules, series.newest - DAY_MS
-        start = int(series.candles.t.searchsorted(day, side="right"))
+        start = series.rank(day, "right")
         rows = manifold_documents.rows_of(series, start, rules.family, rules.form, textured=rules.for_readers)
         points = manifold_documents.points(rows)
         stored = await self._store.manifold_history(pair, day, series.newest + MINUTE_MS)
@@ -164,6 +168,13 @@ class Hydrator:
             manifold.complete(one, structure, family)
         self._telemetry.kernel(time.perf_counter() - began)
 
+    async def _pack(self) -> None:
+        """Pack the days that no step looks at any more: one per instrument and day, and after a start all of them."""
+        for series in self._market.series.values():
+            while series.pack():
+                await checkpoint()
+            series.tighten()
+
     async def _publish(self, lease: Lease) -> None:
         async def one(pair: str) -> None:
             if self.rules.for_readers:
@@ -178,7 +189,7 @@ class Hydrator:
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
         rules = self.rules
-        bounds = rules.bounds.at_newest(series.candles.t, series.metrics)
+        bounds = rules.bounds.at_newest(*rules.bounds.newest_of(series, series.size))
         origin = Origin(rules.source, lease.epoch, series.newest + MINUTE_MS)
         document = manifold_documents.document(series, pair, rules.family, bounds, rules.form, origin)
         if document is None:
@@ -206,4 +217,4 @@ class Hydrator:
     def _unpublished(self, pair: str, series: Series) -> int:
         """Return the index of the first candle that is to be published: what is new, at first a day."""
         since = self._published.get(pair, series.newest - DAY_MS)
-        return int(series.candles.t.searchsorted(since, side="right"))
+        return series.rank(since, "right")

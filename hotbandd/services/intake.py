@@ -274,7 +274,7 @@ class Intake:
         if not series.size:
             return self._recent(now)
         overlap, first = series.newest - OVERLAP_MS, series.newest - REPAIR_MS
-        there = series.candles.t[np.searchsorted(series.candles.t, first) :]
+        there = series.take(slice(series.rank(first), None)).t
         missing = np.setdiff1d(np.arange(first, overlap, MINUTE_MS), there, assume_unique=True)
         return max(self._oldest(now), int(missing[0]) if missing.size else overlap)
 

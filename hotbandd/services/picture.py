@@ -184,9 +184,7 @@ class Picture:
         rules = self._shown.evaluator.rules
         series, specs = self._market.series[pair], rules.bounds
         if specs.relative and series.measured:
-            bounds = specs.at_newest(
-                series.candles.t[: series.measured], series.metrics.take(slice(0, series.measured))
-            )
+            bounds = specs.at_newest(*specs.newest_of(series, series.measured))
         else:
             bounds = Bounds(*(nan if isinstance(spec, str) else spec for spec in specs.all))
         return Rulebook(rules.gate, rules.interval_sec, rules.floors, rules.adaptive_share, specs, bounds)

@@ -26,7 +26,7 @@ class AgainstADictionary(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.series = Series()
+        self.series = Series(unpacked=100)
         self.naive: dict[int, Candle] = {}
         self.measured: dict[int, float] = {}
         self.views: list[tuple[Candles, list[list[float]]]] = []
@@ -58,6 +58,12 @@ class AgainstADictionary(RuleBasedStateMachine):
         self.marks += 1.0
         self.measured |= dict.fromkeys(sorted(self.naive)[len(self.measured) : len(self.measured) + rows], self.marks)
         self.series.fill(MetricColumns(*(np.full(rows, self.marks) for _ in MetricColumns._fields)))
+
+    @rule()
+    def pack(self) -> None:
+        while self.series.pack():
+            pass
+        self.series.tighten()
 
     @rule()
     def hand_out_a_view(self) -> None:
