@@ -78,7 +78,7 @@ class Daemon(Process):
         self.reconfigured = 0
         self.cut_off = 0  # until when the server cannot be reached from here
         self.dead = False
-        self.terminated: float | None = None
+        self.terminated: int | None = None  # the loop's turn
         self.ended = anyio.Event()
         self.late_until = 0.0  # after it was stopped its loops may be late
         self.at_call: tuple[int, str, float] | None = None  # countdown, what then, for how long
@@ -97,7 +97,7 @@ class Daemon(Process):
 
     def terminate(self) -> None:
         """End it as SIGTERM does."""
-        self.terminated = anyio.current_time()
+        self.terminated = self.loop.turns
         self.scope.cancel()
 
     def stop(self, seconds: float) -> None:

@@ -35,6 +35,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__(selectors.SelectSelector())
         self._moment = 0.0
+        self.turns = 0  # so far; in one turn whatever is ready runs, and what that makes ready runs in the next
 
     def time(self) -> float:
         """Return the seconds since the loop began."""
@@ -59,6 +60,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             timer = heapq.heappop(scheduled)
             timer._scheduled = False
             ready.append(timer)
+        self.turns += 1
         for _ in range(len(ready)):
             handle = ready.popleft()
             if handle._cancelled:
