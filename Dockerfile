@@ -5,13 +5,15 @@ ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_CACHE_DIR=/var/cache/pip
+# Down to which set of constraints.txt the image goes: notify for webhooks, dask for Dask, too.
+ARG SETS=notify
 WORKDIR /src
 COPY constraints.txt ./
-# /build makes the wheel; /opt/hotband is what the daemon runs on, webhooks included, without the build backend. pip checks every hash.
+# /build makes the wheel; /opt/hotband is what the daemon runs on, without the build backend. pip checks every hash.
 RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv /build && python -m venv --without-pip /opt/hotband && \
     sed '/^# end of build$/q' constraints.txt > /build/constraints.txt && \
-    sed '/^# build$/,/^# end of build$/d; /^# end of notify$/q' constraints.txt > /opt/hotband/constraints.txt && \
+    sed "/^# build$/,/^# end of build$/d; /^# end of ${SETS}$/q" constraints.txt > /opt/hotband/constraints.txt && \
     /build/bin/python -m pip install --require-hashes --no-build-isolation --requirement /build/constraints.txt && \
     /build/bin/python -m pip --python /opt/hotband/bin/python install --require-hashes --no-build-isolation --requirement /opt/hotband/constraints.txt
 COPY pyproject.toml README.md ./
