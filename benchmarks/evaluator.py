@@ -22,7 +22,7 @@ from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.simulator.defaults import DEMO_START_MS
 from hotbandd.adapters.store.memory import MemoryStore
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.core import manifold
 from hotbandd.core.candles import MINUTE_MS, Candles, of_columns
 from hotbandd.ports import Store

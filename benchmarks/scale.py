@@ -28,7 +28,7 @@ from hotbandd.adapters.compute import ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.simulator.defaults import DEMO_START_MS
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.services.loop import Due
 from hotbandd.settings import Settings, load

@@ -65,6 +65,9 @@ KEYS: tuple[Key, ...] = (
     Key(keys.EPOCH, "string", "none", "highest epoch", "daemon", "daemons"),
     Key(keys.COUNT, "string", "none", "publications so far; fewer than a daemon knows of: the server lost data", "daemon", "daemon"),
     Key(keys.fence("{document}"), "string", "none", "highest `epoch:seq` published of a document", "daemon", "daemon"),
+    Key(keys.EPOCH_IN_CLUSTER, "string", "none", "in a cluster: highest epoch, in the slot of the lease", "daemon", "daemons"),
+    Key(keys.fence_in_cluster("{key}"), "string", "none", "in a cluster, in the slot of that key, by its hash tag: `epoch:seq` published there last, and the epoch of who may publish", "daemon", "daemons"),
+    Key(keys.DOCUMENTS, "set", "none", "in a cluster: the keys whose fences a new leader raises", "daemon", "daemons"),
     Key(keys.CLOCK, "string", "60 s, renewed", "the anchor of a clock that is not the real one", "`demo`", "readers of ages"),
     Key(keys.DOCTOR, "string", "1 s", "a trial write", "`doctor`", "nobody"),
 )  # fmt: skip

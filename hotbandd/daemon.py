@@ -30,7 +30,7 @@ from hotbandd.adapters.oanda import OandaSource
 from hotbandd.adapters.pid_file import pid_file
 from hotbandd.adapters.replay import ReplaySource
 from hotbandd.adapters.simulator import SimulatedSource
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.core.documents import ClockAnchor
 from hotbandd.desk import Desk, Outside, desk
 from hotbandd.errors import SettingsError

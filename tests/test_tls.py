@@ -12,7 +12,7 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.errors import RefusedError, SettingsError, StoreUnreachableError
 from hotbandd.settings import load
 from tests.adapters import store_samples as samples

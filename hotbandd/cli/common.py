@@ -70,9 +70,9 @@ async def server(chosen: Settings) -> AsyncIterator[tuple[Store, Server, SignalA
     from hotbandd import parts
     from hotbandd.adapters.embedded_valkey import running
     from hotbandd.adapters.store.documents import DocumentStore
+    from hotbandd.adapters.store.opening import backend_at
     from hotbandd.adapters.store.server import ValkeyServer
     from hotbandd.adapters.store.signals import ValkeySignals
-    from hotbandd.adapters.store.valkey import ValkeyBackend
 
     url = chosen.valkey_url or await running(Path(chosen.home))
     if url is None:
@@ -80,7 +80,7 @@ async def server(chosen: Settings) -> AsyncIterator[tuple[Store, Server, SignalA
         raise StoreUnreachableError(
             f"No Valkey runs for {home}; start hotbandd run there, set HOTBAND_HOME to where it runs, or set VALKEY_URL."
         )
-    backend, ages = ValkeyBackend(url), parts.ages(chosen)
+    backend, ages = backend_at(url), parts.ages(chosen)
     try:
         yield DocumentStore(backend, ages), ValkeyServer(backend), ValkeySignals(backend, ages)
     finally:

@@ -12,9 +12,9 @@ from hotbandd.adapters import metrics
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.files import FolderArtifacts
 from hotbandd.adapters.store.documents import DocumentStore
+from hotbandd.adapters.store.opening import backend_at
 from hotbandd.adapters.store.signals import ValkeySignals
 from hotbandd.adapters.store.trials import ValkeyTrials
-from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.cli import common
 from hotbandd.core.sessions import Calendar
 from hotbandd.ports import Artifacts, CandleSource, Compute, SignalArchive, Store, TrialArchive
@@ -46,7 +46,7 @@ async def workbench(settings: Settings, *, source: bool = False) -> AsyncIterato
         url = settings.valkey_url
         if url is None:
             url = await stack.enter_async_context(embedded(Path(settings.home)))
-        backend, ages = ValkeyBackend(url), parts.ages(settings)
+        backend, ages = backend_at(url), parts.ages(settings)
         store = DocumentStore(backend, ages)
         stack.push_async_callback(store.aclose)
         await store.ping()

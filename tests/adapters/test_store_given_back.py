@@ -1,4 +1,4 @@
-"""What a server lost is recognised, and given back verbatim: in memory and in a real Valkey."""
+"""What a server lost is recognised, and given back verbatim: in memory, in a real Valkey, in a real cluster."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from hotbandd.adapters.store import keys
 from hotbandd.adapters.store.backend import Backend
+from hotbandd.adapters.store.cluster import ClusterBackend
 from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.memory import MemoryBackend
 from hotbandd.errors import StoreUnreachableError
@@ -17,7 +18,7 @@ from tests.adapters import store_samples as samples
 from tests.adapters.conftest import Bench
 from tests.adapters.store_samples import AGES, PAIR, PARAM_KEY, START
 
-STRINGS = (
+DOCUMENTS = (
     keys.GATES_BLOB,
     keys.eligible(PAIR),
     keys.gate_state(PAIR),
@@ -26,9 +27,9 @@ STRINGS = (
     keys.WEIGHTS,
     keys.ALLOCATOR_STATUS,
     keys.manifold(PAIR),
-    keys.COUNT,
-    *map(keys.fence, ("gates", "weights", f"manifold:{PAIR}")),
 )
+FENCES = tuple(map(keys.fence, ("gates", "weights", f"manifold:{PAIR}")))
+FENCES_IN_CLUSTER = tuple(map(keys.fence_in_cluster, DOCUMENTS))
 UNTIL = START + 7_200_000
 
 
@@ -50,9 +51,25 @@ async def published(store: DocumentStore, lease: Lease, seq: int = 1) -> None:
     await store.publish_allocation(lease, samples.weights(ts, epoch, seq), samples.status(ts, epoch, seq))
 
 
-async def strings(backend: Backend) -> dict[str, bytes | None]:
-    """Return all strings; the count, which goes on when something is given back, is no document."""
-    return {key: await backend.get(key) for key in STRINGS if key != keys.COUNT}
+def fences(backend: Backend) -> tuple[str, ...]:
+    return FENCES_IN_CLUSTER if isinstance(backend, ClusterBackend) else FENCES
+
+
+async def copied(backend: Backend) -> dict[str, bytes]:
+    """Return all strings, empty where there are none; the count, which goes on when something is given back, is no document."""
+    return {key: await backend.get(key) or b"" for key in (*DOCUMENTS, *fences(backend))}
+
+
+async def strings(backend: Backend) -> dict[str, bytes]:
+    """Return all strings, of fences the place alone: a cluster notes there, too, who leads."""
+    found = await copied(backend)
+    return {key: b":".join(raw.split(b":")[:2]) if key in fences(backend) else raw for key, raw in found.items()}
+
+
+async def set_back(backend: Backend, copy: dict[str, bytes]) -> None:
+    for key, raw in copy.items():
+        await (backend.set(key, raw) if raw else backend.set(key, b"", life_ms=1))
+    await anyio.sleep(0.005)
 
 
 async def emptied(backend: Backend) -> None:
@@ -62,9 +79,8 @@ async def emptied(backend: Backend) -> None:
         backend._sets.clear()
         backend._ends.clear()
     else:
-        for key in [*STRINGS, keys.LEADER, keys.EPOCH]:
-            await backend.set(key, b"", life_ms=1)
-        await anyio.sleep(0.005)
+        others = (keys.COUNT, keys.LEADER, keys.EPOCH, keys.EPOCH_IN_CLUSTER, keys.DOCUMENTS)
+        await set_back(backend, dict.fromkeys((*DOCUMENTS, *fences(backend), *others), b""))
         for key in (keys.evaluations(PAIR, PARAM_KEY), keys.manifold_history(PAIR), keys.signal_index(PAIR)):
             await backend.trim(key, 2**52)
 
@@ -72,7 +88,7 @@ async def emptied(backend: Backend) -> None:
 async def test_a_server_that_began_anew_gets_every_string_back_as_it_was(bench: Bench, lease: Lease) -> None:
     await published(bench.store, lease)
     before = await strings(bench.backend)
-    assert None not in before.values()
+    assert all(before[key] for key in (*DOCUMENTS, *map(bench.fence, ("gates", "weights", f"manifold:{PAIR}"))))
     await emptied(bench.backend)
     assert await bench.store.renew_lease(lease, 60_000) is False
     again = await lease_of(bench.store)
@@ -87,18 +103,20 @@ async def test_a_server_that_began_anew_gets_every_string_back_as_it_was(bench: 
 
 async def test_older_data_under_a_lease_that_still_holds_is_a_loss(bench: Bench, lease: Lease) -> None:
     await published(bench.store, lease, seq=1)
-    older = await strings(bench.backend)
+    older, copy = await strings(bench.backend), await copied(bench.backend)
     count = await bench.backend.get(keys.COUNT)
     await published(bench.store, lease, seq=2)
     newer = await strings(bench.backend)
-    for key, value in {**older, keys.COUNT: count}.items():
-        await bench.backend.set(key, value or b"")
+    await set_back(bench.backend, {**copy, keys.COUNT: count or b""})
     for publish in (
         bench.store.publish_evaluation(lease, samples.evaluation(START + 3, lease.epoch, 3)),
         bench.store.publish_allocation(lease, None, samples.status(START + 3, lease.epoch, 3)),
-        bench.store.put_manifold_history(lease, PAIR, [samples.point(START)]),
     ):
         assert await publish is Outcome.FENCED
+    if not isinstance(
+        bench.backend, ClusterBackend
+    ):  # which counts no publications, so that members alone tell of no loss
+        assert await bench.store.put_manifold_history(lease, PAIR, [samples.point(START)]) is Outcome.FENCED
     assert await strings(bench.backend) == older
     assert await bench.store.renew_lease(lease, 60_000) is False
     again = await lease_of(bench.store)
@@ -149,8 +167,9 @@ async def test_what_would_have_expired_by_now_is_not_given_back_but_states_and_w
         await store.publish_evaluation(again, samples.evaluation(START + 5, again.epoch, 5))
         first = await anext(messages)
     assert json.loads(first[1])["ts"] == START + 5
-    kept = {key for key in before if before[key] == await bench.backend.get(key)}
-    assert {keys.WEIGHTS, keys.fence("weights")} <= kept
+    found = await strings(bench.backend)
+    kept = {key for key in before if before[key] == found[key]}
+    assert {keys.WEIGHTS, bench.fence("weights")} <= kept
     assert {keys.ALLOCATOR_STATUS, keys.manifold(PAIR)}.isdisjoint(kept)
 
 
@@ -210,15 +229,14 @@ async def test_a_publication_without_an_answer_is_given_back_if_it_took_effect(b
     store = DocumentStore(deaf, AGES)
     lease = await lease_of(store)
     await published(store, lease)
-    before = await strings(bench.backend)
+    before = await copied(bench.backend)
     deaf.deaf = True
     first = samples.evaluation(START + 7, lease.epoch, 7)
     with pytest.raises(StoreUnreachableError):
         await store.publish_evaluation(lease, first)
     deaf.deaf = False
     if not took_effect:
-        for key, value in before.items():
-            await bench.backend.set(key, value or b"")
+        await set_back(bench.backend, before)
     await store.give_back(await lease_of(store), repeat=True)
     expected = await strings(bench.backend)
     assert (await store.gates_blob() == first.blob) is took_effect
@@ -229,7 +247,7 @@ async def test_a_publication_without_an_answer_is_given_back_if_it_took_effect(b
 
 async def test_a_corrupt_fence_is_no_loss_and_does_not_stop_the_others(bench: Bench, lease: Lease) -> None:
     await published(bench.store, lease)
-    await bench.backend.set(keys.fence("gates"), b"garbage")
+    await bench.backend.set(bench.fence("gates"), b"garbage")
     assert await bench.store.renew_lease(lease, 60_000) is True
     status = samples.status(START + 2, lease.epoch, 2)
     assert await bench.store.publish_allocation(lease, None, status) is Outcome.PUBLISHED
@@ -237,6 +255,8 @@ async def test_a_corrupt_fence_is_no_loss_and_does_not_stop_the_others(bench: Be
 
 
 async def test_a_count_that_is_none_is_no_loss_and_is_counted_on(bench: Bench, lease: Lease) -> None:
+    if isinstance(bench.backend, ClusterBackend):
+        pytest.skip("a cluster counts no publications")
     await published(bench.store, lease)
     await bench.backend.set(keys.COUNT, b"garbage")
     assert await bench.store.renew_lease(lease, 60_000) is True

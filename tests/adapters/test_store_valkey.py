@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from hotbandd.adapters.store import connections, keys, subscription, valkey
 from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.failures import translated
-from hotbandd.adapters.store.valkey import ValkeyBackend, open_valkey
+from hotbandd.adapters.store.opening import open_valkey
+from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.core.documents import ClockAnchor, GatesBlob
 from hotbandd.errors import CorruptPayloadError, RefusedError, SettingsError, StoreUnreachableError
 from hotbandd.ports import Lease, Outcome

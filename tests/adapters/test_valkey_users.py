@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from hotbandd.adapters.store import keys
-from hotbandd.adapters.store.valkey import ValkeyBackend, open_valkey
+from hotbandd.adapters.store.opening import open_valkey
+from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.errors import RefusedError
 from tests.adapters.store_samples import AGES, PAIR
 from tests.valkey import USERS, Guarded, as_user
@@ -26,6 +27,7 @@ SAMPLES: dict[str, Any] = {
     "day": "2025-10-09",
     "param_key": "global",
     "document": "gates",
+    "key": keys.GATES_BLOB,
     "run_id": "r1",
     "spec": "s1",
     "name": "GLOBAL",

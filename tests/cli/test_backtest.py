@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from hotbandd import parts
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.settings import load
 from tests.cli.candles import simulated, written
 from tests.cli.conftest import sentences

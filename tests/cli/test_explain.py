@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from hotbandd import parts
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.core.candles import DAY_MS
 from hotbandd.core.documents import encode
 from hotbandd.settings import load

@@ -12,7 +12,7 @@ from redis import Redis
 
 from hotbandd import parts
 from hotbandd.adapters import strategies, yaml_text
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.cli import common
 from hotbandd.core import trials
 from hotbandd.core.candles import DAY_MS

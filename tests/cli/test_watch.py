@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from hotbandd.adapters.store import keys
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.core.documents import ClockAnchor, Floors, GatesBlob, GateState, Guard
 from hotbandd.ports import Evaluation, ManifoldUpdate
 from tests.adapters import store_samples as samples

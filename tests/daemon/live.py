@@ -20,7 +20,7 @@ from hotbandd.adapters.clock import VirtualClock
 from hotbandd.adapters.compute import ProcessCompute
 from hotbandd.adapters.oanda import OandaSource
 from hotbandd.adapters.replay import ReplaySource
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.services.loop import Due, Loop, LoopRunner
 from hotbandd.settings import read_settings
 from tests.fake_oanda import TOKEN, fake_oanda

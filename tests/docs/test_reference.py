@@ -22,7 +22,7 @@ def test_every_setting_is_in_it():
     assert [each.name for each in TABLE.values() if f"| `{each.name}` |" not in page] == []
 
 
-NAMES_OF_FENCES = {"manifold_fence", "GATES_FENCE", "WEIGHTS_FENCE"}
+NAMES_OF_FENCES = {"manifold_fence", "fenced", "GATES_FENCE", "WEIGHTS_FENCE"}
 
 
 def test_every_key_and_channel_is_in_it():

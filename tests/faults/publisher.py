@@ -14,7 +14,7 @@ import msgspec
 
 from hotbandd.adapters import log
 from hotbandd.adapters.store.documents import DocumentStore
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.errors import FencedError, UnreachableError
 from hotbandd.ports import Lease, Outcome
 from hotbandd.services.health import Health

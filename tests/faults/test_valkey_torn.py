@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from hotbandd.adapters.store import keys
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.errors import StoreUnreachableError
 from hotbandd.ports import Outcome, Store
 from tests.adapters import store_samples as samples

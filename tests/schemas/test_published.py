@@ -15,8 +15,8 @@ from redis import Redis
 
 from hotbandd.adapters.store import keys
 from hotbandd.adapters.store.asyncapi import description
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.adapters.store.payloads import PAYLOADS, Payload, find, schema_of
-from hotbandd.adapters.store.valkey import open_valkey
 from hotbandd.core.documents import ClockAnchor, encode
 from tests.adapters import store_samples as samples
 from tests.processes import hotbandd, running

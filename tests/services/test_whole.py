@@ -17,7 +17,7 @@ from hotbandd.adapters.replay import ReplaySource
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.memory import MemoryStore
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.core.candles import DAY_MS
 from hotbandd.ports import CandleSource
 from hotbandd.services.loop import Due, Loop, LoopRunner

@@ -14,7 +14,7 @@ import anyio
 from msgspec.structs import replace
 
 from hotbandd.adapters.store.documents import DocumentStore
-from hotbandd.adapters.store.valkey import open_valkey
+from hotbandd.adapters.store.opening import open_valkey
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
 from hotbandd.core.documents import Floors, GatesBlob, GateState, Manifold, ManifoldPoint, Structure
 from hotbandd.core.gates import Reason

@@ -58,6 +58,13 @@ def node(host: str, port: int, found: valkey_url.Several) -> Redis:
     return Redis.from_pool(pool)
 
 
+def single_node(host: str, port: int, found: valkey_url.Several, seconds: float) -> Redis:
+    """Return a client for one connection to a node of a cluster, as ``single`` does to a server."""
+    options: dict[str, Any] = {"username": found.username, "password": found.password, **_tls_files(found)}
+    options |= {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
+    return Redis.from_url(_base(found, host, port), protocol=_PROTOCOL, **options)
+
+
 def place(url: str) -> str:
     """Return where a URL points to, without user and password."""
     parts = urlsplit(url)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from hotbandd.adapters.store import keys
 from hotbandd.adapters.store.backend import Command, Delete, Fence, Publication, Send, SetValue
 from hotbandd.ports import Lease
 
@@ -83,7 +84,7 @@ class Kept:
 
     def doubts(self, lease: Lease) -> list[tuple[str, str]]:
         """Return the documents that got no answer before a lease, and the key of each that tells whether it took effect."""
-        return [(name, next(_keys(one))) for name, one in self._doubts.items() if one.lease.epoch < lease.epoch]
+        return [(name, _told_by(name, one)) for name, one in self._doubts.items() if one.lease.epoch < lease.epoch]
 
     def settle(self, document: str, stored: bytes | None) -> None:
         """Keep a publication without an answer if it is what is stored at its key, else forget it."""
@@ -113,5 +114,8 @@ def _left(said: _Said, now: float) -> Iterator[Command]:
         yield command
 
 
-def _keys(publication: Publication) -> Iterator[str]:
-    return (command.key for command in publication.commands if isinstance(command, SetValue))
+def _told_by(document: str, publication: Publication) -> str:
+    """Return the key that tells whether a publication took effect: the document's, else the first string's."""
+    strings = [command.key for command in publication.commands if isinstance(command, SetValue)]
+    home = keys.fenced(document)
+    return home if home in strings else strings[0]

@@ -20,6 +20,8 @@ RELEASED = b"0"  # the one value of the kill switch that lets weights rise
 LEADER = "hotband:leader"
 EPOCH = "hotband:epoch"
 COUNT = "hotband:count"
+EPOCH_IN_CLUSTER = f"hotband:epoch:{{{LEADER}}}"  # in the slot of the lease
+DOCUMENTS = "hotband:documents"
 CLOCK = "hotband:clock"
 DOCTOR = "hotband:doctor"
 
@@ -119,6 +121,17 @@ def fence(document: str) -> str:
 def manifold_fence(instrument: str) -> str:
     """Name of the fenced document that an instrument's manifold is."""
     return f"manifold:{instrument}"
+
+
+def fenced(document: str) -> str:
+    """Key of the document that a fence is named for."""
+    kind, _, instrument = document.partition(":")
+    return manifold(instrument) if instrument else {GATES_FENCE: GATES_BLOB, WEIGHTS_FENCE: WEIGHTS}[kind]
+
+
+def fence_in_cluster(key: str) -> str:
+    """In a cluster, the fence of a key, in its slot: ``epoch:seq`` of what was published there, and the epoch of who may publish."""
+    return fence(f"{{{key}}}")
 
 
 TRIAL_INDEX = "bt:trial:index"

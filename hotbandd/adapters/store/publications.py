@@ -1,4 +1,7 @@
-"""Publications: what the contract asks to become visible together, as commands."""
+"""Publications: what the contract asks to become visible together, as commands.
+
+Where that cannot be, in a cluster, what stands before the document takes effect before it, what stands behind it after it.
+"""
 
 from __future__ import annotations
 
@@ -74,20 +77,25 @@ def signals(instrument: str, written: Sequence[Signal], expiries: Expiries) -> I
 
 
 def evaluation(lease: Lease, slot: Evaluation, expiries: Expiries) -> Publication:
-    """Publish a slot of the evaluator."""
+    """Publish a slot of the evaluator.
+
+    What the next slot begins with comes first: a slot whose blob is out was counted, and one that was counted is not counted again.
+    """
     blob = slot.blob
     raw = encode(blob)
-    commands: list[Command] = [SetValue(keys.GATES_BLOB, raw, expiries.gates)]
-    for instrument, flag in blob.gates.items():
-        commands.append(SetValue(keys.eligible(instrument), b"%d" % flag, expiries.gates))
-    for instrument, state in slot.states.items():
-        commands.append(SetValue(keys.gate_state(instrument), encode(state), None))
-        commands.append(_cooldown(instrument, state, blob.ts, expiries))
-    for instrument, summary in slot.summaries.items():
-        commands.append(SetValue(keys.summary(instrument), encode(summary), expiries.summary))
+    commands: list[Command] = []
     for (instrument, param_key), point in slot.points.items():
         commands += evaluations(instrument, param_key, [point])
         commands.append(Trim(keys.evaluations(instrument, param_key), point.ts - keys.EVALUATIONS_MS))
+    for instrument, state in slot.states.items():
+        commands.append(SetValue(keys.gate_state(instrument), encode(state), None))
+    commands.append(SetValue(keys.GATES_BLOB, raw, expiries.gates))
+    for instrument, state in slot.states.items():
+        commands.append(_cooldown(instrument, state, blob.ts, expiries))
+    for instrument, flag in blob.gates.items():
+        commands.append(SetValue(keys.eligible(instrument), b"%d" % flag, expiries.gates))
+    for instrument, summary in slot.summaries.items():
+        commands.append(SetValue(keys.summary(instrument), encode(summary), expiries.summary))
     commands.append(Send(keys.GATES_CHANNEL, raw))
     return Publication(lease, commands, Fence(keys.GATES_FENCE, blob.epoch, blob.seq), good_ms=expiries.gates)
 
@@ -111,7 +119,7 @@ def allocation(lease: Lease, weights: Weights | None, status: AllocatorStatus, e
     commands: list[Command] = [SetValue(keys.ALLOCATOR_STATUS, encode(status), expiries.status)]
     if weights is not None:
         raw = encode(weights)
-        commands += [SetValue(keys.WEIGHTS, raw, None), Send(keys.WEIGHTS_CHANNEL, raw)]
+        commands = [SetValue(keys.WEIGHTS, raw, None), *commands, Send(keys.WEIGHTS_CHANNEL, raw)]
     fence = Fence(keys.WEIGHTS_FENCE, status.epoch, status.seq)
     given = None if weights is None or status.kill_switch else (keys.KILL_SWITCH, keys.RELEASED)
     return Publication(lease, commands, fence, good_ms=expiries.status, given=given)

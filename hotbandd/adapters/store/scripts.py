@@ -11,7 +11,7 @@ local function put(key, member, score)
 end
 """
 
-_COMMANDS = (
+COMMANDS = (
     _PUT
     + """
 local types = {PUT = 'zset', ZREMRANGEBYSCORE = 'zset', ZADD = 'zset', HSET = 'hash'}
@@ -102,7 +102,7 @@ end
 # Types are checked first and the count is set first: a command that fails later would leave half a publication, and
 # the server refuses for lack of memory only at a script's first write.
 PUBLISH = (
-    _COMMANDS
+    COMMANDS
     + _COUNT
     + _FENCE
     + """
@@ -133,7 +133,7 @@ return {'published', count + 1}
 
 # KEYS: every key below. ARGV: commands as above.
 APPLY = (
-    _COMMANDS
+    COMMANDS
     + """
 run(read(1))
 """
@@ -168,13 +168,13 @@ redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])
 return lease
 """
 
-# KEYS: leader, epoch, count. ARGV: lease, life in ms, floor of the count. The epoch is written because a server without memory, which
-# takes no publication, would prolong the lease for ever.
+# KEYS: leader, epoch, and the count where there is one. ARGV: lease, life in ms, floor of the count. The epoch is written because a server
+# without memory, which takes no publication, would prolong the lease for ever.
 RENEW = (
     _COUNT
     + """
 local floor = tonumber(ARGV[3])
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or counted(KEYS[3], floor) < floor then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or (KEYS[3] and counted(KEYS[3], floor) < floor) then return 0 end
 redis.call('SET', KEYS[2], redis.call('GET', KEYS[2]) or string.match(ARGV[1], '%d+$'))
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """

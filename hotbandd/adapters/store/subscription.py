@@ -27,19 +27,22 @@ async def subscription(
     redis-py would subscribe again by itself after a short outage, and hide the gap: here the first failure, or a
     server that is silent for 3 s, raises StoreUnreachableError.
     """
-    client = await opened(SILENCE_SEC)
+    client: Redis | None = None
     try:
-        async with client.pubsub() as pubsub:
-            try:
-                with anyio.fail_after(SILENCE_SEC):
-                    await pubsub.subscribe(*channels)
-                    await _confirmed(pubsub, len(channels))
-            except CAUGHT as error:
-                raise translated(error, place, "") from error
+        try:
+            with anyio.fail_after(SILENCE_SEC):
+                client = await opened(SILENCE_SEC)
+                pubsub = client.pubsub()
+                await pubsub.subscribe(*channels)
+                await _confirmed(pubsub, len(channels))
+        except CAUGHT as error:
+            raise translated(error, place, "") from error
+        async with pubsub:
             yield _messages(pubsub, place)
     finally:
-        with anyio.move_on_after(CLOSE_SEC, shield=True):
-            await client.aclose()
+        if client is not None:
+            with anyio.move_on_after(CLOSE_SEC, shield=True):
+                await client.aclose()
 
 
 async def _confirmed(pubsub: PubSub, count: int) -> None:

@@ -45,10 +45,7 @@ class ValkeyTrials:
     async def begin(self, spec: str, now: int) -> None:
         """Note when a run of a spec begins."""
         key = keys.trial_progress(spec)
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.sadd(key, f"{_BEGAN}{now}")
-        pipeline.pexpire(key, keys.TRIALS_MS)
-        await self._backend.ask(key, pipeline.execute())
+        await self._backend.write([[("SADD", key, f"{_BEGAN}{now}")], [("PEXPIRE", key, keys.TRIALS_MS)]])
 
     async def started(self, spec: str) -> int | None:
         """Return when the run of a spec began that did not end."""
@@ -69,18 +66,17 @@ class ValkeyTrials:
         await self._backend.ask(key, self._client.delete(key))
 
     async def put_runs(self, spec: str, runs: Mapping[str, TrialRun]) -> None:
-        """Store runs, list them, and note their combinations as finished; each part of them at once."""
+        """Store runs, list them, and note their combinations as finished; each part of them at once, or in this order."""
         for part in _parts(list(runs.items())):
-            progress = keys.trial_progress(spec)
-            pipeline = self._client.pipeline(transaction=True)
-            for _, run in part:
-                pipeline.set(keys.trial_run(run.run_id), encode(run), px=keys.TRIALS_MS)
-            newest = max(run.ts for _, run in part)
-            pipeline.zadd(keys.TRIAL_INDEX, {run.run_id: run.ts for _, run in part})
-            pipeline.zremrangebyscore(keys.TRIAL_INDEX, "-inf", f"({newest - keys.TRIALS_MS}")
-            pipeline.sadd(progress, *(name for name, _ in part))
-            pipeline.pexpire(progress, keys.TRIALS_MS)
-            await self._backend.ask(keys.TRIAL_INDEX, pipeline.execute())
+            progress, newest = keys.trial_progress(spec), max(run.ts for _, run in part)
+            values = [("SET", keys.trial_run(run.run_id), encode(run), "PX", keys.TRIALS_MS) for _, run in part]
+            listed = [word for _, run in part for word in (run.ts, run.run_id)]
+            index = [
+                ("ZADD", keys.TRIAL_INDEX, *listed),
+                ("ZREMRANGEBYSCORE", keys.TRIAL_INDEX, "-inf", f"({newest - keys.TRIALS_MS}"),
+            ]
+            done = [("SADD", progress, *(name for name, _ in part))]
+            await self._backend.write([values, index, done, [("PEXPIRE", progress, keys.TRIALS_MS)]])
             await checkpoint()
 
     async def put_trades(self, trades: TrialTrades) -> None:
@@ -94,7 +90,7 @@ class ValkeyTrials:
         found: list[TrialRun] = []
         for part in _parts(listed):
             names = [keys.trial_run(run_id.decode(errors="replace")) for run_id in part]
-            values = await self._backend.ask(key, self._client.mget(names))
+            values = await self._backend.get_all(names)
             found += [run for name, raw in zip(names, values, strict=True) if (run := _run(name, raw)) is not None]
             await checkpoint()
         return found

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import anyio
@@ -27,25 +26,16 @@ from hotbandd.adapters.store.backend import (
     Trim,
     lease_text,
 )
-from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.failures import CAUGHT, translated
 from hotbandd.adapters.store.subscription import subscription
-from hotbandd.ports import Ages, Lease, Outcome
+from hotbandd.ports import Lease, Outcome
 
 DEADLINE_SEC = 5.0  # one call with its retries
 CLOSE_SEC = 1.0
 
 Word: TypeAlias = str | bytes | int
-
-
-@asynccontextmanager
-async def open_valkey(url: str, ages: Ages, *, speed: float = 1.0) -> AsyncIterator[DocumentStore]:
-    """Open the store at a URL; connects with the first call, so that a server that is away stops no start."""
-    store = DocumentStore(ValkeyBackend(url), ages, speed=speed)
-    try:
-        yield store
-    finally:
-        await store.aclose()
+Steps: TypeAlias = Sequence[Sequence[Sequence[Word]]]
+"""Commands as words, their key first among these; those of a step may take effect in any order."""
 
 
 class ValkeyBackend:
@@ -70,11 +60,14 @@ class ValkeyBackend:
             with anyio.fail_after(DEADLINE_SEC):
                 return await call
         except ReadOnlyError as error:
-            # The server became a replica: new connections find the primary.
-            await self.client.connection_pool.disconnect(inuse_connections=False)
+            await self.demoted()
             raise translated(error, self.place, key) from error
         except CAUGHT as error:
             raise translated(error, self.place, key) from error
+
+    async def demoted(self) -> None:
+        """Close what leads to a server that became a replica: new connections find the primary."""
+        await self.client.connection_pool.disconnect(inuse_connections=False)
 
     async def ping(self) -> None:
         """Check that the server answers."""
@@ -89,6 +82,19 @@ class ValkeyBackend:
         """Return a string."""
         value: bytes | None = await self.ask(key, self.client.get(key))
         return value
+
+    async def get_all(self, names: Sequence[str]) -> list[bytes | None]:
+        """Return strings."""
+        values: list[bytes | None] = await self.ask(names[0], self.client.mget(names))
+        return values
+
+    async def write(self, steps: Steps) -> None:
+        """Run commands together."""
+        pipeline = self.client.pipeline(transaction=True)
+        words = [words for step in steps for words in step]
+        for command in words:
+            pipeline.execute_command(*command)
+        await self.ask(str(words[0][1]), pipeline.execute())
 
     async def set(self, key: str, value: bytes, *, life_ms: int | None = None, only_if_missing: bool = False) -> None:
         """Set a string."""
@@ -150,16 +156,16 @@ class ValkeyBackend:
         words.append("again" if again else "")
         words += over or ("", "")
         words += given or ("", "")
-        words += [floor, *_counted(commands)]
+        words += [floor, *counted(commands)]
         named = [fence_key, over[0] if over else "", given[0] if given else ""]
-        declared = [keys.LEADER, keys.COUNT, *filter(None, named), *_touched(commands)]
+        declared = [keys.LEADER, keys.COUNT, *filter(None, named), *touched(commands)]
         outcome, count = await self.ask(keys.LEADER, self._publish(declared, words))
         return Answer(Outcome(outcome.decode()), count)
 
     async def apply(self, commands: Sequence[Command]) -> None:
         """Apply idempotent commands together, whoever leads."""
-        touched = _touched(commands)
-        await self.ask(touched[0], self._apply(touched, _counted(commands)))
+        names = touched(commands)
+        await self.ask(names[0], self._apply(names, counted(commands)))
 
     async def acquire(self, holder: str, ttl_ms: int, above: int) -> bytes:
         """Take the lease where it is free or the holder's own, with a new epoch above another; return the lease in force."""
@@ -185,12 +191,12 @@ class ValkeyBackend:
         return connections.single(self._url, seconds)
 
 
-def _touched(commands: Sequence[Command]) -> list[str]:
+def touched(commands: Sequence[Command]) -> list[str]:
     """Return the keys of commands, once each."""
     return list(dict.fromkeys(command[0] for command in commands if not isinstance(command, Send)))
 
 
-def _counted(commands: Sequence[Command]) -> list[Word]:
+def counted(commands: Sequence[Command]) -> list[Word]:
     """Return the words of commands, each preceded by their number."""
     return [word for command in _spelled(commands) for word in (len(command), *command)]
 
