@@ -51,12 +51,14 @@ class Evaluation(NamedTuple):
     """All that one evaluator slot publishes, at once.
 
     ``states``, ``summaries`` and ``points`` hold only the instruments that were stepped; ``points`` are keyed by instrument and ``param_key``.
+    ``late_sec``: how long after the blob's ``ts`` it is published, by the clock; the blob and its flags live so much shorter.
     """
 
     blob: GatesBlob
     states: Mapping[str, GateState]
     summaries: Mapping[str, RollingSummary]
     points: Mapping[tuple[str, str], EvaluationPoint]
+    late_sec: float = 0.0
 
 
 class Ages(NamedTuple):

@@ -237,7 +237,8 @@ class Evaluator:
         }
         points = {(pair, states[pair].param_key): one.point for pair, one in found.items() if one.point is not None}
         changed = {pair: states[pair] for pair in found}
-        outcome = await self._store.publish_evaluation(lease, Evaluation(blob, changed, summaries, points))
+        late_sec = max(0, self._clock.now() - moment) / 1000
+        outcome = await self._store.publish_evaluation(lease, Evaluation(blob, changed, summaries, points, late_sec))
         self._leadership.accept(outcome, "the gates", lease)
         self._latest.gates = blob
         self._published = moment

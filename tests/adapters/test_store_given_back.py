@@ -173,6 +173,23 @@ async def test_what_would_have_expired_by_now_is_not_given_back_but_states_and_w
     assert {keys.ALLOCATOR_STATUS, keys.manifold(PAIR)}.isdisjoint(kept)
 
 
+async def test_a_blob_is_not_given_back_beyond_its_age_however_late_it_was_published(bench: Bench) -> None:
+    store = bench.at_speed(300.0)  # a blob that is published in time lives six seconds
+    lease = await lease_of(store)
+    late = samples.evaluation(START, lease.epoch, 1)._replace(late_sec=1500.0)
+    await store.publish_evaluation(lease, late)
+    assert await store.gates_blob() == late.blob
+    await anyio.sleep(1.1)
+    assert await store.gates_blob() is None
+    async with store.subscribe([keys.GATES_CHANNEL]) as messages:
+        assert await store.give_back(lease, repeat=True) == ["gates"]
+        assert await store.gates_blob() is None
+        assert await bench.backend.get(keys.eligible(PAIR)) is None
+        assert await store.gate_state(PAIR) == late.states[PAIR]
+        await store.publish_evaluation(lease, samples.evaluation(START + 5, lease.epoch, 5))
+        assert json.loads((await anext(messages))[1])["ts"] == START + 5
+
+
 async def test_weights_that_were_held_are_given_back_beside_the_newest_status(bench: Bench, lease: Lease) -> None:
     await published(bench.store, lease)
     await bench.store.publish_allocation(lease, None, samples.status(START + 2, lease.epoch, 2))

@@ -154,6 +154,16 @@ async def test_floors_rise_with_the_history_that_is_in_the_store():
     assert blob.gates[GBP] == 1
 
 
+async def test_a_slot_that_is_published_late_goes_no_later_than_one_in_time():
+    stage = await Stage().start()
+    stage.clock.moment = NOW + 7 * MINUTE_MS
+    await stage.slot(NOW)
+    stage.clock.moment = NOW + stage.settings.gates_blob_max_age_sec * 1000 - 1
+    assert await stage.blob()
+    stage.clock.moment += 1
+    assert await stage.store.gates_blob() is None
+
+
 async def test_a_repeated_slot_is_a_duplicate_and_steps_nothing():
     stage = await Stage().start()
     first = await stage.slot(NOW)

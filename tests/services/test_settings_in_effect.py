@@ -160,7 +160,7 @@ def test_a_cooldown_lasts_as_long_as_it_is_set() -> None:
 async def test_a_blob_lives_as_long_as_it_is_set() -> None:
     desk = await Desk({pair: market(pair) for pair in PAIRS}, gates_blob_max_age_sec="1000").start()
     await desk.slot(NOW)
-    desk.clock.moment = NOW + 1_000_000
+    desk.clock.moment = NOW + 999_999
     assert await desk.store.gates_blob() is not None
-    desk.clock.moment = NOW + 1_020_000
+    desk.clock.moment = NOW + 1_000_000
     assert await desk.store.gates_blob() is None

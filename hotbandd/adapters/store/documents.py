@@ -124,8 +124,12 @@ class DocumentStore:
         return await self._rows(keys.manifold_history(instrument), _POINTS, start_ms + 1, end_ms)
 
     async def publish_evaluation(self, lease: Lease, evaluation: Evaluation) -> Outcome:
-        """Publish a slot's blob, flags, states, cooldowns, summaries, history and message."""
-        return await self._publish(publications.evaluation(lease, evaluation, self._expiries))
+        """Publish a slot's blob, flags, states, cooldowns, summaries, history and message.
+
+        Blob, flags and message are good up to the blob's age: of a slot that is late for so much less.
+        """
+        expiries = self._expiries.late(evaluation.late_sec)
+        return await self._publish(publications.evaluation(lease, evaluation, expiries))
 
     async def gate_state(self, instrument: str) -> GateState | None:
         """Return the state of a gate."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from hotbandd.core.candles import DAY_MS
@@ -174,10 +174,15 @@ class Expiries:
 
     ages: Ages
     speed: float
+    late_sec: float = 0.0
 
     def of(self, seconds: float) -> int:
         """Return the real life of a key that lives some seconds of the clock, ms."""
         return max(1000, round(seconds * 1000 / self.speed))
+
+    def late(self, seconds: float) -> Expiries:
+        """Return the lives of what is published so long after the slot that it is of."""
+        return replace(self, late_sec=seconds)
 
     @property
     def manifold(self) -> int:
@@ -197,7 +202,7 @@ class Expiries:
     @property
     def gates(self) -> int:
         """Life of the blob and of the flags."""
-        return self.of(self.ages.gates_blob_sec)
+        return self.of(self.ages.gates_blob_sec - self.late_sec)
 
     @property
     def status(self) -> int:
