@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotbandd.core import packed_day
-from hotbandd.core.candles import MINUTE_MS, Candles, Floats, Ints
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Floats, Ints
 
 Side = Literal["left", "right"]
 
 _TOP: Final = 2  # bytes of a float that hold sign, exponent and the first digits: all that can be packed where no value comes twice
 _RECURRING: Final = 4  # a column in which a value stands so often, on average, is packed whole
-_FEWEST, _MOST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+_DAY_MINUTES: Final = DAY_MS // MINUTE_MS
 
 
 class _Day(NamedTuple):
@@ -34,7 +34,9 @@ class Cold:
     def __init__(self) -> None:
         self._days: list[_Day] = []
         self._forgotten = 0  # candles at the front of the first day
-        self._minutes: NDArray[np.int32] = np.empty(0, np.int32)
+        self._minutes: NDArray[np.uint16] = np.empty(0, np.uint16)  # of the day, of each candle that is kept
+        self._numbers = np.empty(0, np.int64)  # of the days, since 1970
+        self._firsts = np.zeros(1, np.int64)  # index of each day's first candle, and of the one behind the last
 
     @property
     def size(self) -> int:
@@ -49,20 +51,31 @@ class Cold:
 
     def opened(self, index: int) -> int:
         """Return when the candle at an index opens, UTC epoch ms."""
-        return int(self._minutes[index]) * MINUTE_MS
+        day = int(np.searchsorted(self._firsts, index, "right")) - 1
+        return int(self._numbers[day]) * DAY_MS + int(self._minutes[index]) * MINUTE_MS
 
     def rank(self, moments: Ints, side: Side = "left") -> Ints:
         """Return how many candles open before each moment, or, with ``side`` right, at it or before."""
-        minutes = -(-moments // MINUTE_MS) if side == "left" else moments // MINUTE_MS
-        # As numbers of the same size, else the minutes would be copied.
-        found: Ints = np.searchsorted(self._minutes, np.clip(minutes, _FEWEST, _MOST).astype(np.int32), side)
-        return found
+        if not self.size or not moments.size or int(moments.min()) >= self._days[-1].begins_ms + DAY_MS:
+            return np.full(moments.shape, self.size)  # as is the rule
+        day, minute = np.divmod(-(-moments // MINUTE_MS) if side == "left" else moments // MINUTE_MS + 1, _DAY_MINUTES)
+        place = np.searchsorted(self._numbers, day)
+        is_packed = np.append(self._numbers, -1)[place] == day
+        low = self._firsts[place]
+        high = np.where(is_packed, self._firsts[np.minimum(place + 1, len(self._numbers))], low)
+        while (open_still := low < high).any():  # all of them halved together, at most eleven times
+            middle = (low + high) // 2
+            earlier = open_still & (self._minutes[np.minimum(middle, self.size - 1)] < minute)
+            low, high = np.where(earlier, middle + 1, low), np.where(open_still & ~earlier, middle, high)
+        return low
 
     def append(self, begins_ms: int, candles: Candles, metrics: Sequence[Floats]) -> None:
         """Take in a day behind the others."""
         packed = tuple(map(_packed, metrics))
         self._days.append(_Day(begins_ms, candles.size, packed_day.pack(candles), packed))
-        self._minutes = np.concatenate((self._minutes, (candles.t // MINUTE_MS).astype(np.int32)))
+        minutes = ((candles.t - begins_ms) // MINUTE_MS).astype(np.uint16)
+        self._minutes = np.concatenate((self._minutes, minutes))
+        self._count()
 
     def trim(self, gone: int) -> None:
         """Forget the oldest candles."""
@@ -71,6 +84,13 @@ class Cold:
         while self._days and self._days[0].size <= self._forgotten:
             self._forgotten -= self._days.pop(0).size
             self._minutes = self._minutes.copy()  # what is forgotten is not held any more
+        self._count()
+
+    def _count(self) -> None:
+        """Note where the days are."""
+        sizes = np.array([0, *(day.size for day in self._days)], dtype=np.int64)
+        self._firsts = np.maximum(np.cumsum(sizes) - self._forgotten, 0)
+        self._numbers = np.array([day.begins_ms // DAY_MS for day in self._days], dtype=np.int64)
 
     def candles(self, first: int, stop: int) -> list[Candles]:
         """Return the candles in [first, stop), as parts."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableSequence
 from dataclasses import dataclass
 
 from hotbandd.core.documents import EvaluationPoint, Floors
@@ -22,41 +22,55 @@ class EnvFloors:
 
 
 class History:
-    """Evaluations of one instrument and ``param_key``, kept in order so that medians cost nothing while slots come and go."""
+    """Evaluations of one instrument and ``param_key``, kept in order so that medians cost nothing while slots come and go.
+
+    In columns: a month of objects per instrument would take five times the memory.
+    """
 
     def __init__(self, points: Iterable[EvaluationPoint] = ()) -> None:
-        self._points: deque[EvaluationPoint] = deque()
-        self._ordered: tuple[list[float], list[float], list[float]] = ([], [], [])
+        self._ts = array("q")
+        self._figures = _columns()
+        self._ordered = _columns()
         for point in points:
             self.add(point)
 
     def __iter__(self) -> Iterator[EvaluationPoint]:
-        return iter(self._points)
+        for ts, trades, calmar, pnl_total in zip(self._ts, *self._figures, strict=True):
+            yield EvaluationPoint(ts=ts, trades=int(trades), calmar=calmar, pnl_total=pnl_total)
 
     def __len__(self) -> int:
-        return len(self._points)
+        return len(self._ts)
 
     def add(self, point: EvaluationPoint) -> None:
         """Take in an evaluation, not older than the others."""
-        self._points.append(point)
-        for ordered, figure in zip(self._ordered, _figures(point), strict=True):
+        self._ts.append(point.ts)
+        for column, ordered, figure in zip(self._figures, self._ordered, _figures(point), strict=True):
+            column.append(figure)
             insort(ordered, figure)
 
     def between(self, start_ms: int, end_ms: int) -> History:
         """Forget what is older than a moment; return the evaluations before another one."""
-        while self._points and self._points[0].ts < start_ms:
-            for ordered, figure in zip(self._ordered, _figures(self._points.popleft()), strict=True):
+        gone = bisect_left(self._ts, start_ms)
+        for column, ordered in zip(self._figures, self._ordered, strict=True):
+            for figure in column[:gone]:
                 del ordered[bisect_left(ordered, figure)]
-        if not self._points or self._points[-1].ts < end_ms:
+            del column[:gone]
+        del self._ts[:gone]
+        if not self._ts or self._ts[-1] < end_ms:
             return self
-        return History(point for point in self._points if point.ts < end_ms)
+        return History(point for point in self if point.ts < end_ms)
 
     def medians(self) -> tuple[float, ...]:
         """Return the medians of trades, calmar and summed return. Raises ValueError without evaluations."""
-        if not self._points:
+        if not self._ts:
             raise ValueError("nothing has a median")
-        half, odd = divmod(len(self._points), 2)
+        half, odd = divmod(len(self._ts), 2)
         return tuple(ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2 for ordered in self._ordered)
+
+
+def _columns() -> tuple[MutableSequence[float], MutableSequence[float], MutableSequence[float]]:
+    """Return columns of trades, which stay whole numbers of any size, calmar and summed return."""
+    return [], array("d"), array("d")
 
 
 def _figures(point: EvaluationPoint) -> tuple[float, float, float]:

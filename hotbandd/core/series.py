@@ -8,9 +8,8 @@ import numpy as np
 
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Floats, Ints, changes, concatenate, empty, merge, of_any
 from hotbandd.core.cold import Cold, Side
-from hotbandd.core.packed_day import MOST
 
-UNPACKED = 2880  # what every step looks at: a day, and the 1 440 candles before each candle of it
+UNPACKED = 2000  # more than every step looks at: 1 440 candles back, and a few windows
 _LOOK = 256  # a candle later than this many back is measured, or none is
 _CANDLE_COLUMNS = len(Candles._fields)
 
@@ -188,7 +187,7 @@ class Series:
         begins = int(t[0]) // DAY_MS * DAY_MS
         end = int(np.searchsorted(t, begins + DAY_MS))
         first = self._cold.size
-        if end == len(t) or first + end > self.measured or end > MOST or (t[:end] % MINUTE_MS).any():
+        if end == len(t) or first + end > self.measured or (t[:end] % MINUTE_MS).any():
             return False
         day = slice(first, first + end)
         self._cold.append(begins, self.take(day), self.measures(day))

@@ -86,6 +86,7 @@ def test_the_medians_of_a_moving_history_are_those_of_what_is_in_it(rows, length
         inside = [point for point in seen if point.ts >= ts - length]
         figures = np.array([(point.trades, point.calmar, point.pnl_total) for point in inside])
         found = kept.between(ts - length, ts + 1)
+        assert list(found) == inside
         assert len(found) == len(inside)
         assert found.medians() == tuple(np.median(figures, axis=0))
 
