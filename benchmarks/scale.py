@@ -36,6 +36,7 @@ from hotbandd.settings import Settings, load
 MINUTES = 45  # three slots of the evaluator, four of the allocator
 EVALUATE, ALLOCATE = 15, 10
 LAG_MS = 10_000
+MB = 2**20
 
 
 def names(count: int) -> tuple[str, ...]:
@@ -45,11 +46,35 @@ def names(count: int) -> tuple[str, ...]:
 
 
 def settings(count: int, days: int) -> Settings:
-    """Return the defaults for so many instruments, each open whenever the market is."""
-    loaded = load(
-        {"HOTBAND_SOURCE": "simulated", "CANDLE_HOT_DAYS": str(days), "CANDLE_RETENTION_DAYS": str(days)}, None
-    ).settings
+    """Return the defaults for so many instruments, each open whenever the market is; two days of candles as members, the rest packed."""
+    chosen = {"CANDLE_HOT_DAYS": "2", "CANDLE_RETENTION_DAYS": str(days), "SIGNAL_RETENTION_DAYS": "1"}
+    loaded = load({"HOTBAND_SOURCE": "simulated", **chosen}, None).settings
     return replace(loaded, pairs=names(count), session_trading_enabled=False, workers=2)
+
+
+class Meter:
+    """What a server did, and this process used, since a moment."""
+
+    def __init__(self, server: Redis) -> None:
+        self._server = server
+        self._before: dict[str, float] = {}
+
+    async def begin(self) -> None:
+        """Count from now on."""
+        self._before = await self._now()
+
+    async def since(self) -> dict[str, float]:
+        """Return server_cpu_sec, cpu_sec (of this process), commands and bytes."""
+        return {name: value - self._before[name] for name, value in (await self._now()).items()}
+
+    async def _now(self) -> dict[str, float]:
+        told: dict[str, float] = await self._server.info()
+        return {
+            "server_cpu_sec": told["used_cpu_user"] + told["used_cpu_sys"],
+            "cpu_sec": time.process_time(),
+            "commands": told["total_commands_processed"],
+            "bytes": told["total_net_input_bytes"],
+        }
 
 
 async def timed(step: Awaitable[object]) -> float:
@@ -64,8 +89,12 @@ async def measure(count: int, days: int) -> dict[str, float]:
     chosen, clock = settings(count, days), VirtualClock(DEMO_START_MS)
     taken: dict[str, list[float]] = {"hydrator": [], "evaluator": [], "allocator": []}
     with tempfile.TemporaryDirectory() as folder:
-        async with embedded(Path(folder)) as url, open_valkey(url, parts.ages(chosen)) as store:
-            compute = ProcessCompute(chosen.workers)
+        async with (
+            embedded(Path(folder)) as url,
+            open_valkey(url, parts.ages(chosen)) as store,
+            Redis.from_url(url) as server,
+        ):
+            compute, meter = ProcessCompute(chosen.workers), Meter(server)
             outside = desk.Outside(store, SimulatedSource(), compute, clock, metrics.telemetry(clock.now))
             one = desk.desk(chosen, outside)
             lease = await store.acquire_lease("benchmark", 86_400_000)
@@ -77,6 +106,7 @@ async def measure(count: int, days: int) -> dict[str, float]:
                 await one.hydrator.step(Due(clock.now(), clock.now()))
             loaded = time.perf_counter() - began
             first = await timed(one.evaluator.step(Due(DEMO_START_MS, DEMO_START_MS)))
+            await meter.begin()
             for minute in range(1, MINUTES + 1):
                 now = DEMO_START_MS + minute * MINUTE_MS
                 clock._now = now + LAG_MS
@@ -85,19 +115,26 @@ async def measure(count: int, days: int) -> dict[str, float]:
                     taken["evaluator"].append(await timed(one.evaluator.step(Due(now, now))))
                 if minute % ALLOCATE == 0:
                     taken["allocator"].append(await timed(one.allocator.step(Due(now, now))))
-            candles = sum(series.size for series in one.context.market.series.values())
-            async with Redis.from_url(url) as raw:
-                used = (await raw.info("memory"))["used_memory"]
+            used = {
+                f"{name}_per_instrument_minute": found / count / MINUTES
+                for name, found in (await meter.since()).items()
+            }
+            series = one.context.market.series.values()
+            held = {
+                "candles": sum(each.size for each in series),
+                "series_mb": sum(each.nbytes for each in series) / MB,
+                "valkey_mb": (await server.info("memory"))["used_memory"] / MB,
+                "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB,
+            }
             await compute.aclose()
     return {
         "instruments": count,
-        "candles": candles,
         "load_sec": loaded,
         "first_evaluation_sec": first,
         **{f"{name}_sec": statistics.median(seconds) for name, seconds in taken.items()},
         **{f"{name}_worst_sec": max(seconds) for name, seconds in taken.items()},
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "valkey_mb": used / 2**20,
+        **held,
+        **used,
     }
 
 
@@ -111,10 +148,9 @@ def main() -> None:
     log.configure("error", "console", interactive=False, secrets=())
     for count in map(int, chosen.instruments.split(",")):
         found = anyio.run(measure, count, chosen.days, backend_options={"use_uvloop": True})
-        if chosen.json:
-            print(json.dumps(found))
-            continue
-        print(f"{count} instruments × {chosen.days} days: " + ", ".join(f"{k} {v:.3g}" for k, v in found.items()))
+        print(
+            json.dumps(found) if chosen.json else "\n".join(f"{name:38} {value:14.5g}" for name, value in found.items())
+        )
         sys.stdout.flush()
 
 
