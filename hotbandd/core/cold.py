@@ -63,7 +63,9 @@ class Cold:
         is_packed = np.append(self._numbers, -1)[place] == day
         low = self._firsts[place]
         high = np.where(is_packed, self._firsts[np.minimum(place + 1, len(self._numbers))], low)
-        while (open_still := low < high).any():  # all of them halved together, at most eleven times
+        # No minute comes twice, so in a day that misses few of them there are few places left; those are halved together.
+        low, high = np.maximum(low, high - (_DAY_MINUTES - minute)), np.minimum(high, low + minute)
+        while (open_still := low < high).any():
             middle = (low + high) // 2
             earlier = open_still & (self._minutes[np.minimum(middle, self.size - 1)] < minute)
             low, high = np.where(earlier, middle + 1, low), np.where(open_still & ~earlier, middle, high)

@@ -113,7 +113,10 @@ class Series:
 
     def rank(self, moment_ms: int, side: Side = "left") -> int:
         """Return how many candles open before a moment, or, with ``side`` right, at it or before."""
-        return int(self.ranks(np.array([moment_ms], dtype=np.int64), side)[0])
+        hot = int(self._columns[0][self._start : self._stop].searchsorted(moment_ms, side))
+        if hot or not self._cold.size:
+            return self._cold.size + hot
+        return int(self._cold.rank(np.array([moment_ms], dtype=np.int64), side)[0])
 
     def add(self, new: Candles) -> Candles:
         """Take candles in, ascending, replacing those of the same minutes; return the ones that changed anything.
