@@ -25,6 +25,7 @@ SLOTS = 16384
 MASTER = "desk"
 DOWN_MS = 1000  # silence after which a node counts as dead
 PATIENCE_SEC = 60.0
+MOVING_SEC = 0.05  # for which a slot is half moved after each of its keys
 _HASH = f"#{hashlib.sha256(PASSWORD.encode()).hexdigest()}"
 
 
@@ -43,9 +44,17 @@ class Node:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.launch()
+        self.serving()
+
+    def launch(self) -> None:
+        """Start it; it ends with the thread that does."""
         launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), _binary()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([*launch, *self._words()], stdout=log, cwd=self.folder)
+
+    def serving(self) -> None:
+        """Wait until it answers."""
         until(self._answers, f"{self.folder} answers")
 
     def _words(self) -> list[str]:
@@ -141,7 +150,27 @@ class Cluster(NamedTuple):
             except RedisError:
                 continue
             named += [primary[1] for first, last, primary, *_ in found if first <= slot <= last]
-        port = max(set(named), key=named.count)
+        return self._at(max(set(named), key=named.count))
+
+    def replica(self, primary: Node) -> Node:
+        """Return a replica of a node."""
+        lines = primary.admin.execute_command("CLUSTER REPLICAS", node_id(primary))
+        return self._at(next(int(address.partition("@")[0].rpartition(":")[2]) for address in lines))
+
+    def move(self, slot: int, target: Node) -> None:
+        """Move a slot to another node, key by key, as resharding does."""
+        source = self.owner(slot)
+        target.admin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", node_id(source))
+        source.admin.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", node_id(target))
+        while names := source.admin.execute_command("CLUSTER GETKEYSINSLOT", slot, 1):
+            to = (HOST, target.port, "", 0, 5000, "AUTH2", "admin", PASSWORD, "KEYS")
+            source.admin.execute_command("MIGRATE", *to, *names)
+            time.sleep(MOVING_SEC)
+        for node in (target, source, *self.nodes):
+            if node.admin.info("replication")["role"] == "master":
+                node.admin.execute_command("CLUSTER SETSLOT", slot, "NODE", node_id(target))
+
+    def _at(self, port: int) -> Node:
         return next(node for node in self.nodes if node.port == port)
 
 
@@ -156,6 +185,10 @@ class Watched(NamedTuple):
         named = ",".join(node.address for node in self.sentinels)
         secrets = f"sentinel_username=watch&sentinel_password={PASSWORD}"
         return f"redis+sentinel://hotband:{PASSWORD}@{named}/{MASTER}?{secrets}"
+
+    def replica(self, primary: Node) -> Node:
+        """Return the other server."""
+        return next(node for node in self.servers if node is not primary)
 
     def primary(self) -> Node:
         """Return the server that the first Sentinel to answer names."""
@@ -200,10 +233,14 @@ def _join(made: Cluster) -> None:
         first.admin.execute_command("CLUSTER MEET", HOST, node.port, node.bus)
     until(lambda: all(_known(node) == len(made.nodes) for node in made.nodes), "all nodes know one another")
     for number, node in enumerate(made.nodes[made.primaries :]):
-        name = made.nodes[number % made.primaries].admin.execute_command("CLUSTER MYID").decode()
+        name = node_id(made.nodes[number % made.primaries])
         until(lambda node=node, name=name: _replicates(node, name), "a replica has its primary")  # type: ignore[misc]
     until(lambda: all(whole(node) for node in made.nodes), "the cluster is whole")
-    until(lambda: all(_synced(node) for node in made.nodes[made.primaries :]), "the replicas have their copies")
+    until(lambda: all(synced(node) for node in made.nodes[made.primaries :]), "the replicas have their copies")
+
+
+def node_id(node: Node) -> str:
+    return str(node.admin.execute_command("CLUSTER MYID").decode())
 
 
 def _known(node: Node) -> int:
@@ -218,7 +255,8 @@ def _replicates(node: Node, name: str) -> bool:
     return True
 
 
-def _synced(node: Node) -> bool:
+def synced(node: Node) -> bool:
+    """Tell whether a replica has its primary's data."""
     return node.admin.info("replication").get("master_link_status") == "up"
 
 
@@ -242,7 +280,7 @@ def watched(folder: Path, *, sentinels: int = 3) -> Iterator[Watched]:
         for node in (primary, replica, *guards):
             stack.callback(node.close)
             node.start()
-        until(lambda: _synced(replica), "the replica has its copy")
+        until(lambda: synced(replica), "the replica has its copy")
         until(lambda: all(_sees(node, sentinels - 1) for node in guards), "the Sentinels know one another")
         yield Watched([primary, replica], guards)
 

@@ -503,7 +503,8 @@ async def test_publications_are_announced_on_their_channels(bench: Bench, lease:
         ("ws:gates", encode(samples.blob())),
         ("ws:weights", encode(samples.weights(seq=2))),
     ]
-    ordered = not isinstance(bench.backend, ClusterBackend)  # there each channel has its order, not all of them together
+    # in a cluster each channel has its order, not all of them together
+    ordered = not isinstance(bench.backend, ClusterBackend)
     assert heard == expected if ordered else sorted(heard) == sorted(expected)
 
 
