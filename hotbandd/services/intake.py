@@ -190,7 +190,10 @@ class Intake:
         for pair, backlog in self._backlogs.items():
             if not backlog.ranges and backlog.staged:
                 staged = sorted(backlog.staged, key=lambda part: int(part.t[0]))
-                self._market.series[pair].add(columns.concatenate(staged))
+                joined = columns.check(
+                    columns.concatenate(staged)
+                ).candles  # a range that was spoilt may hold one that was missing
+                self._market.series[pair].add(joined)
                 backlog.staged = []
                 await anyio.lowlevel.checkpoint()
         return not self.missing

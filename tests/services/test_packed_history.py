@@ -1,0 +1,86 @@
+"""A history whose older days are packed in the store: starts, losses and spoilt days, as the hydrator meets them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from hotbandd.adapters.store import keys
+from hotbandd.adapters.store.backend import PackDay
+from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from tests.services.scenes import NOW, PAIRS
+from tests.services.test_intake import EUR, Stage, same
+
+DAYS = {"candle_hot_days": 2, "candle_retention_days": 7}
+PLACE = keys.CandlePlace(EUR, "M1")
+
+
+def backend(stage: Stage) -> Any:
+    return stage.store.inner._backend
+
+
+async def loaded() -> Stage:
+    stage = await Stage(**DAYS).start()
+    await stage.step()
+    await stage.step(1)
+    assert stage.desk.context.market.loaded.is_set()
+    assert len(await backend(stage).names(PLACE.packed)) >= 2
+    return stage
+
+
+async def test_a_start_reads_packed_days_and_asks_only_for_what_is_new() -> None:
+    stage = await loaded()
+    for pair in PAIRS:
+        stored = await stage.stored(pair)
+        assert same(
+            stored.between(NOW - 7 * DAY_MS, NOW + DAY_MS), stage.held(pair, 8).between(NOW - 7 * DAY_MS, NOW + DAY_MS)
+        )
+    stage.source.asked.clear()
+    await stage.start()
+    await stage.step(20)
+    assert len(stage.source.asked) == len(PAIRS)
+    for pair in PAIRS:
+        assert same(stage.desk.context.market.series[pair].candles, stage.held(pair, 7))
+
+
+async def test_a_spoilt_day_is_counted_and_fetched_again() -> None:
+    stage = await loaded()
+    name = sorted(await backend(stage).names(PLACE.packed))[1]
+    (value,) = await backend(stage).fields(PLACE.packed, [name])
+    await backend(stage).pack(PackDay(PLACE, name, (0, 0), [], value, b"\x01spoilt"))
+    stage.source.asked.clear()
+    await stage.start()
+    await stage.step(20)
+    assert stage.counted()[EUR, "corrupt"] >= 1
+    noon = int(datetime.fromisoformat(f"{name}T12:00+00:00").timestamp() * 1000)
+    assert any(pair == EUR and start <= noon < end for pair, start, end in stage.source.asked)
+    assert same(stage.desk.context.market.series[EUR].candles, stage.held(EUR, 7))
+    assert same(
+        (await stage.stored()).between(NOW - 6 * DAY_MS, NOW), stage.held(EUR, 8).between(NOW - 6 * DAY_MS, NOW)
+    )
+
+
+async def test_packed_days_that_the_store_lost_are_given_back() -> None:
+    stage = await loaded()
+    whole = await stage.stored()
+    await backend(stage).drop(PLACE.packed, await backend(stage).names(PLACE.packed))
+    await backend(stage).trim(PLACE.recent, NOW - DAY_MS // 2)
+    assert (await stage.stored()).size < whole.size // 2
+    await stage.regain()
+    await stage.step(1)
+    now = stage.clock.now()
+    given_back = (await stage.stored()).between(now - 7 * DAY_MS + MINUTE_MS, now)
+    assert same(given_back, stage.held(EUR, 7).between(now - 7 * DAY_MS + MINUTE_MS, now))
+    assert len(await backend(stage).names(PLACE.packed)) >= 2
+
+
+async def test_a_minute_late_by_days_enters_its_packed_day() -> None:
+    stage = await loaded()
+    whole, at = stage.source.held[EUR], NOW - 5 * DAY_MS
+    late = whole.between(at, at + MINUTE_MS)
+    corrected = late._replace(close=late.open)
+    assert late.size
+    await stage.store.put_candles(EUR, "M1", corrected)
+    stored = await stage.stored()
+    assert same(stored.between(at, at + MINUTE_MS), corrected)
+    assert not await backend(stage).range(PLACE.recent, at, at + MINUTE_MS, 1)
