@@ -173,13 +173,18 @@ def judged_server(facts: ServerFacts) -> Check:
     """Judge a server by what it says of itself; the worst that is wrong gives the advice."""
     persistence = "append-only file" if facts.append_only else "no append-only file"
     found = f"version {facts.version or 'unknown'}, {facts.latency_ms:.1f} ms, {persistence}"
+    if facts.layout:
+        replicas = "unknown" if facts.replicas is None else facts.replicas
+        found = f"{facts.layout}, replicas {replicas}, {found}"
     bounded = bool(facts.limit_bytes) and facts.eviction != "noeviction"
     wrong: list[tuple[bool, State, str]] = [
+        (facts.broken is not None, "fault", f"{facts.broken} See CLUSTER INFO and CLUSTER NODES."),
         (facts.refused is not None, "fault", facts.refused or ""),
         (facts.version is None, "warning", "Give the user the right to INFO, so that the server can be judged."),
         (_older(facts.version), "fault", "Upgrade to Valkey 7.2 or newer."),
         (bounded, "fault", f"Set maxmemory-policy noeviction: {facts.eviction} throws gates and weights away."),
         (facts.last_save_ok is False, "fault", "The server's last save failed: look for a full disk on its side."),
+        (facts.replicas == 0, "warning", "No replica follows a primary: when that one dies, nobody takes its place."),
         (facts.append_only is False, "warning", "Set appendonly yes: else a restart forgets gates and weights."),
         (
             facts.latency_ms > SLOW_MS,

@@ -8,7 +8,9 @@ from typing import NamedTuple, Protocol
 class ServerFacts(NamedTuple):
     """Facts of a Valkey server; None where its rights keep them from us.
 
-    ``latency_ms``: median of some round trips. ``refused``: what a test write answered, where it was refused.
+    ``latency_ms``: median of some round trips. ``refused``: what a test write answered, where it was refused. Of several servers the worst
+    is told. ``layout``: what they are, empty for one server; ``replicas``: how many follow it, None for one server; ``broken``: why
+    a cluster does not serve all there is.
     """
 
     version: str | None
@@ -19,6 +21,9 @@ class ServerFacts(NamedTuple):
     last_save_ok: bool | None
     latency_ms: float
     refused: str | None
+    layout: str = ""
+    replicas: int | None = None
+    broken: str | None = None
 
 
 class Server(Protocol):

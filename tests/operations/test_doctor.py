@@ -106,6 +106,13 @@ async def test_the_account_and_the_clocks_are_looked_at(outside: Outside, bank, 
         ({"append_only": False}, "warning", "appendonly"),
         ({"latency_ms": 50.0}, "warning", "slow"),
         ({"refused": "no rights"}, "fault", "no rights"),
+        ({"layout": "cluster of 3", "replicas": 1}, "ok", ""),
+        ({"layout": "cluster of 3", "replicas": 0}, "warning", "No replica"),
+        (
+            {"layout": "cluster of 3", "broken": "The cluster is fail."},
+            "fault",
+            "The cluster is fail. See CLUSTER INFO",
+        ),
     ],
 )
 def test_a_server_is_judged_by_the_worst_that_it_says(change, state, advice) -> None:

@@ -5,8 +5,8 @@ What takes effect at once is one document with its fence, in one slot. See docs/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import redis.exceptions as foreign
 from redis.asyncio import Redis
@@ -20,30 +20,20 @@ from hotbandd.adapters.store.backend import (
     Publication,
     PutMember,
     Send,
-    SetHash,
     SetValue,
     Trim,
     lease_text,
 )
 from hotbandd.adapters.store.codec import decode_lease
-from hotbandd.adapters.store.nodes import Call, Nodes
+from hotbandd.adapters.store.cuts import Cut, by_key, cut_of, types_of
+from hotbandd.adapters.store.nodes import SLOTS, Call, Nodes
 from hotbandd.adapters.store.valkey import Steps, ValkeyBackend, Word, counted, touched
 from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Lease, Outcome
 from hotbandd.settings import valkey_url
 
-_TYPES: dict[type, bytes] = {PutMember: b"zset", Trim: b"zset", SetHash: b"hash"}
 _DEPOSED = -1  # what FOLLOW returns where a later leader announced itself
 _TRIES = 3  # of a lease whose epoch lies above every fence
-
-
-class _Cut(NamedTuple):
-    """A publication, cut by what comes when: before the document, with it, after it; and the messages, last."""
-
-    before: Sequence[Command]
-    unit: Sequence[Command]
-    after: Sequence[Command]
-    sends: Sequence[Send]
 
 
 class _Seen(NamedTuple):
@@ -82,6 +72,23 @@ class ClusterBackend(ValkeyBackend):
         for client in await self._nodes.primaries():
             await client.ping()
 
+    async def infos(self) -> list[Mapping[str, Any]]:
+        """Return what each node says of itself that serves slots."""
+        clients = await self.ask("", self._nodes.primaries())
+        return [await self.ask("", client.info()) for client in clients]
+
+    async def layout(self) -> tuple[str, str | None]:
+        """Return what the cluster is, and what it lacks."""
+        first, *others = await self.ask("", self._nodes.primaries())
+        said: Mapping[str, str] = await self.ask("", first.execute_command("CLUSTER INFO"))
+        state, served = said["cluster_state"], int(said["cluster_slots_ok"])
+        broken = (
+            None
+            if state == "ok" and served == SLOTS
+            else f"The cluster is {state}, with {served} of {SLOTS} slots served."
+        )
+        return f"cluster of {1 + len(others)} primaries, {served} slots served", broken
+
     async def _listener(self, seconds: float) -> Redis:
         return await self._nodes.listener(seconds)
 
@@ -108,7 +115,7 @@ class ClusterBackend(ValkeyBackend):
         return Answer(await self._published(publication), 0)
 
     async def _published(self, publication: Publication) -> Outcome:
-        fence, lease, cut = publication.fence, publication.lease, _cut(publication)
+        fence, lease, cut = publication.fence, publication.lease, cut_of(publication)
         seen = await self._looked(publication)
         if not seen.held:
             return Outcome.FENCED
@@ -135,9 +142,7 @@ class ClusterBackend(ValkeyBackend):
     async def _looked(self, publication: Publication) -> _Seen:
         """Look at the lease, at what the publication was decided on, at the fence, and at types: CorruptPayloadError for another one."""
         fence, given = publication.fence, publication.given
-        types = {
-            one.key: _TYPES[type(one)] for one in publication.commands if isinstance(one, PutMember | Trim | SetHash)
-        }
+        types = types_of(publication.commands)
         home = keys.fenced(fence.document) if fence else ""
         strings = [keys.LEADER, keys.fence_in_cluster(home), given[0] if given else keys.KILL_SWITCH]
         calls = [*(Call(("GET", name)) for name in strings), *(Call(("TYPE", key)) for key in types)]
@@ -159,12 +164,12 @@ class ClusterBackend(ValkeyBackend):
     async def _followed(self, lease: Lease, fence: Fence, commands: Sequence[Command]) -> int:
         """Apply commands, those of a key together, each under its own fence; return the least that any script returned."""
         calls = []
-        for key, ours in _by_key(commands):
+        for key, ours in by_key(commands):
             place = ("", "") if isinstance(ours[0], PutMember | Trim) else (fence.epoch, fence.seq)
             calls.append(self._follow.call([keys.fence_in_cluster(key), key], [lease.epoch, *place, *counted(ours)]))
         return min(await self.ask(keys.LEADER, self._nodes.all(calls)), default=1)
 
-    def _words(self, publication: Publication, cut: _Cut, *, given: bool) -> list[Word]:
+    def _words(self, publication: Publication, cut: Cut, *, given: bool) -> list[Word]:
         fence, over = cast("Fence", publication.fence), publication.over
         return [
             publication.lease.epoch,
@@ -188,7 +193,7 @@ class ClusterBackend(ValkeyBackend):
             await self.ask(home, self._send([keys.fence_in_cluster(home)], [fence.epoch, fence.seq, *words]))
 
     def _applied(self, commands: Sequence[Command]) -> list[Call]:
-        return [self._apply.call([key], counted(ours)) for key, ours in _by_key(commands)]  # type: ignore[attr-defined]
+        return [self._apply.call([key], counted(ours)) for key, ours in by_key(commands)]  # type: ignore[attr-defined]
 
     def _note(self, lease: Lease, home: str, fence: Fence) -> None:
         """Note where a document stands at least: less under the same lease, and the server lost it."""
@@ -268,22 +273,3 @@ def _place(stored: bytes | None) -> tuple[float, float]:
     epoch, _, rest = stored.partition(b":")
     seq = rest.partition(b":")[0]
     return (int(epoch), int(seq)) if epoch.isdigit() and seq.isdigit() else (float("inf"), 0)
-
-
-def _by_key(commands: Sequence[Command]) -> list[tuple[str, list[Command]]]:
-    found: dict[str, list[Command]] = {}
-    for command in commands:
-        if not isinstance(command, Send):
-            found.setdefault(command.key, []).append(command)
-    return list(found.items())
-
-
-def _cut(publication: Publication) -> _Cut:
-    """Cut a publication where its document is: what stands before it there goes before."""
-    commands = [one for one in publication.commands if not isinstance(one, Send)]
-    sends = [one for one in publication.commands if isinstance(one, Send)]
-    home = keys.fenced(publication.fence.document) if publication.fence else ""
-    at = next((n for n, one in enumerate(commands) if isinstance(one, SetValue) and one.key == home), None)
-    if at is None:
-        return _Cut((), (), commands, sends)
-    return _Cut(commands[:at], commands[at : at + 1], commands[at + 1 :], sends)

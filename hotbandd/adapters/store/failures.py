@@ -70,6 +70,8 @@ def _refused(error: Exception, place: str, key: str) -> RefusedError | None:
     text = str(error)
     if isinstance(error, _REFUSED) or isinstance(error.__cause__, _REFUSED):  # the cause where a new connection fails
         return RefusedError(f"Valkey at {place} refuses access ({text}); check the user and password in VALKEY_URL.")
+    if "cluster support disabled" in text:
+        return RefusedError(f"Valkey at {place} is no cluster; write redis:// or redis+sentinel:// in VALKEY_URL.")
     if isinstance(error, foreign.NoPermissionError) or _DENIED in text:
         what = key or "this"
         return RefusedError(

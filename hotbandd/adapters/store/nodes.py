@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -265,10 +265,17 @@ class Nodes(AsyncCoreCommands):
                     error = foreign.ClusterDownError("CLUSTERDOWN it does not serve every slot")
                     continue
                 self._owners, self._stale = owners, False
+                await self._left()
                 return
             if not self._owners:
                 raise error or foreign.ConnectionError("no node of the cluster is known")
             # what was known is all there is: whoever calls finds out, and tries again
+
+    async def _left(self) -> None:
+        """Close the connections to nodes that serve no slot any more."""
+        kept = {*self._owners, *self._found.nodes}
+        for address in [one for one in self._clients if one not in kept]:
+            await self._clients.pop(address).aclose()
 
     def _shuffled(self, addresses: Sequence[Address]) -> list[Address]:
         return random.sample(addresses, len(addresses))
@@ -289,12 +296,8 @@ def _failed(reply: Any) -> bool:
 def _owners(ranges: Any, asked: str) -> list[Address] | None:
     """Return the primary of each slot; None where one has none."""
     found: list[Address | None] = [None] * SLOTS
-    for first, last, primary, *_ in _read(ranges):
+    for first, last, primary, *_ in ranges:
         address = (str_if_bytes(primary[0]) or asked, int(primary[1]))
         found[int(first) : int(last) + 1] = [address] * (int(last) + 1 - int(first))
     whole = [address for address in found if address is not None]
     return whole if len(whole) == SLOTS else None
-
-
-def _read(ranges: Any) -> Iterator[Sequence[Any]]:
-    return iter(ranges)

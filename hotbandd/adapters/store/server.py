@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hotbandd.adapters.store import keys
@@ -25,27 +25,36 @@ class ValkeyServer:
     async def facts(self) -> ServerFacts:
         """Ask the server."""
         await self._backend.ping()
-        said = await self._info()
-        limit, used = said.get("maxmemory"), said.get("used_memory")
-        saved = said.get("rdb_last_bgsave_status")
+        servers = await self._infos()
+        bounded = [one for one in servers if one.get("maxmemory") and one.get("maxmemory_policy") != "noeviction"]
+        limited = next(iter([*bounded, *servers]), {})
+        layout, broken = await self._layout()
         return ServerFacts(
-            version=said.get("valkey_version", said.get("redis_version")),
-            used_bytes=used,
-            limit_bytes=limit,
-            eviction=said.get("maxmemory_policy"),
-            append_only=None if "aof_enabled" not in said else bool(said["aof_enabled"]),
-            last_save_ok=None if saved is None else saved == "ok",
+            version=min(_all(servers, "valkey_version") or _all(servers, "redis_version"), key=_numbers, default=None),
+            used_bytes=sum(used) if (used := _all(servers, "used_memory")) else None,
+            limit_bytes=limited.get("maxmemory"),
+            eviction=limited.get("maxmemory_policy"),
+            append_only=all(found) if (found := _all(servers, "aof_enabled")) else None,
+            last_save_ok=set(saved) == {"ok"} if (saved := _all(servers, "rdb_last_bgsave_status")) else None,
             latency_ms=await self._latency_ms(),
             refused=await self._refused(),
+            layout=layout,
+            replicas=min(_all(servers, "connected_slaves"), default=None) if layout else None,
+            broken=broken,
         )
 
-    async def _info(self) -> Mapping[str, Any]:
-        """Return what INFO says; nothing where the user may not ask."""
+    async def _infos(self) -> Sequence[Mapping[str, Any]]:
+        """Return what INFO says, of each server that serves; nothing where the user may not ask."""
         try:
-            said: Mapping[str, Any] = await self._backend.ask("", self._backend.client.info())
+            return await self._backend.infos()
         except RefusedError:
-            return {}
-        return said
+            return []
+
+    async def _layout(self) -> tuple[str, str | None]:
+        try:
+            return await self._backend.layout()
+        except RefusedError as error:
+            return "cluster", str(error)
 
     async def _latency_ms(self) -> float:
         taken = []
@@ -62,3 +71,11 @@ class ValkeyServer:
         except RefusedError as error:
             return str(error)
         return None
+
+
+def _all(servers: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    return [one[name] for one in servers if name in one]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]

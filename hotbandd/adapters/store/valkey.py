@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import anyio
@@ -29,13 +29,14 @@ from hotbandd.adapters.store.backend import (
 from hotbandd.adapters.store.failures import CAUGHT, translated
 from hotbandd.adapters.store.subscription import subscription
 from hotbandd.ports import Lease, Outcome
+from hotbandd.settings import valkey_url
 
 DEADLINE_SEC = 5.0  # one call with its retries
 CLOSE_SEC = 1.0
 
 Word: TypeAlias = str | bytes | int
 Steps: TypeAlias = Sequence[Sequence[Sequence[Word]]]
-"""Commands as words, their key first among these; those of a step may take effect in any order."""
+"""Commands as words, the key behind the name; those of a step may take effect in any order, but for those of one key."""
 
 
 class ValkeyBackend:
@@ -72,6 +73,17 @@ class ValkeyBackend:
     async def ping(self) -> None:
         """Check that the server answers."""
         await self.ask("", self.client.ping())
+
+    async def infos(self) -> list[Mapping[str, Any]]:
+        """Return what each server that serves says of itself."""
+        return [await self.ask("", self.client.info())]
+
+    async def layout(self) -> tuple[str, str | None]:
+        """Return what there is besides one server, and what is wrong with that."""
+        if valkey_url.layout(self._url) != "sentinel":
+            return "", None
+        found = valkey_url.several(self._url)
+        return f"primary {found.master} of {len(found.nodes)} Sentinels", None
 
     async def aclose(self) -> None:
         """Close the pool."""
