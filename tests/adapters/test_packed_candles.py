@@ -242,6 +242,24 @@ async def test_two_that_pack_the_same_day_lose_none_of_its_candles(bench: Bench)
     assert_same(await whole(store), merge(days(range(10)), late))
 
 
+async def test_a_day_is_packed_only_as_it_was_seen(bench: Bench) -> None:
+    backend, scores = bench.backend, (10, 20)
+    await backend.put(PLACE.recent, [(b"a", 10), (b"b", 20), (b"c", 21)])
+    seen = PackDay(PLACE, "2024-10-04", scores, [b"a", b"b"], None, b"first")
+    for other in ([], [b"a"], [b"a", b"b", b"c"], [b"b", b"a"]):
+        assert not await backend.pack(seen._replace(members=other))
+    assert not await backend.pack(seen._replace(old=b"zero"))
+    assert await backend.pack(seen)
+    assert await backend.range(PLACE.recent, 0, 100, 100) == [(b"c", 21)]
+    await backend.put(PLACE.recent, [(b"a", 10), (b"b", 20)])
+    for old in (None, b"", b"second"):
+        assert not await backend.pack(seen._replace(old=old, value=b"lost"))
+    assert await backend.fields(PLACE.packed, ["2024-10-04"]) == [b"first"]
+    assert await backend.count(PLACE.recent, *scores) == 2
+    assert await backend.pack(seen._replace(old=b"first", value=b"second"))
+    assert await backend.fields(PLACE.packed, ["2024-10-04", "2024-10-05"]) == [b"second", None]
+
+
 class KilledError(Exception):
     pass
 
