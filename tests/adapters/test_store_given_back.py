@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from types import SimpleNamespace
 
 import anyio
 import pytest
 
-from hotbandd.adapters.store import keys
+from hotbandd.adapters.store import keys, kept
 from hotbandd.adapters.store.backend import Backend
 from hotbandd.adapters.store.cluster import ClusterBackend
 from hotbandd.adapters.store.documents import DocumentStore
@@ -260,6 +262,28 @@ async def test_a_publication_without_an_answer_is_given_back_if_it_took_effect(b
     await emptied(bench.backend)
     await store.give_back(await lease_of(store), repeat=False)
     assert await strings(bench.backend) == expected
+
+
+async def test_a_blob_that_got_no_answer_is_as_old_as_it_is_once_that_is_known(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = 0.0
+    monkeypatch.setattr(kept, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+    deaf = Deaf(bench.backend)
+    store = DocumentStore(deaf, AGES)
+    lease = await lease_of(store)
+    deaf.deaf = True
+    with pytest.raises(StoreUnreachableError):
+        await store.publish_evaluation(lease, samples.evaluation(START, lease.epoch, 1))
+    deaf.deaf = False
+    ahead = AGES.gates_blob_sec - 60.0
+    await store.give_back(await lease_of(store), repeat=True)
+    assert await store.gates_blob() is not None
+    ahead += 60.0
+    await emptied(bench.backend)
+    await store.give_back(await lease_of(store), repeat=True)
+    assert await store.gates_blob() is None
+    assert await store.gate_state(PAIR) is not None
 
 
 async def test_a_corrupt_fence_is_no_loss_and_does_not_stop_the_others(bench: Bench, lease: Lease) -> None:

@@ -19,6 +19,13 @@ class _Said(NamedTuple):
     at: float
 
 
+class _Attempt(NamedTuple):
+    """A publication that got no answer, and when that was clear, on the monotonic clock."""
+
+    publication: Publication
+    at: float
+
+
 class _Message(NamedTuple):
     """A message, and until when it is worth sending."""
 
@@ -42,13 +49,13 @@ class Kept:
 
     def __init__(self) -> None:
         self._documents: dict[str, _Document] = {}
-        self._doubts: dict[str, Publication] = {}
+        self._doubts: dict[str, _Attempt] = {}
         self._doubtful = 0
         self._count = (0, 0)
 
-    def keep(self, publication: Publication) -> None:
-        """Note a publication that took effect."""
-        fence, now = publication.fence, time.monotonic()
+    def keep(self, publication: Publication, at: float | None = None) -> None:
+        """Note a publication that took effect, now or at a moment before."""
+        fence, now = publication.fence, time.monotonic() if at is None else at
         if fence is None:
             return
         known = self._documents.setdefault(fence.document, _Document(fence))
@@ -75,7 +82,7 @@ class Kept:
     def doubt(self, publication: Publication) -> None:
         """Note a publication that got no answer: it may have taken effect."""
         if publication.fence is not None:
-            self._doubts[publication.fence.document] = publication
+            self._doubts[publication.fence.document] = _Attempt(publication, time.monotonic())
             self._doubtful = max(self._doubtful, publication.lease.epoch)
 
     def doubted(self, lease: Lease) -> bool:
@@ -84,13 +91,14 @@ class Kept:
 
     def doubts(self, lease: Lease) -> list[tuple[str, str]]:
         """Return the documents that got no answer before a lease, and the key of each that tells whether it took effect."""
-        return [(name, _told_by(name, one)) for name, one in self._doubts.items() if one.lease.epoch < lease.epoch]
+        attempts = ((name, attempt.publication) for name, attempt in self._doubts.items())
+        return [(name, _told_by(name, one)) for name, one in attempts if one.lease.epoch < lease.epoch]
 
     def settle(self, document: str, stored: bytes | None) -> None:
         """Keep a publication without an answer if it is what is stored at its key, else forget it."""
-        attempt = self._doubts.pop(document)
+        attempt, at = self._doubts.pop(document)
         if any(isinstance(one, SetValue) and one.value == stored for one in attempt.commands):
-            self.keep(attempt)
+            self.keep(attempt, at)
 
     def again(self, lease: Lease, *, repeat: bool) -> Iterator[tuple[str, Publication]]:
         """Return what is kept of each document, strings with the rest of their life, and the message while it is worth sending."""
