@@ -61,7 +61,7 @@ class Cold:
         day, minute = np.divmod(-(-moments // MINUTE_MS) if side == "left" else moments // MINUTE_MS + 1, _DAY_MINUTES)
         place = np.searchsorted(self._numbers, day)
         is_packed = np.append(self._numbers, -1)[place] == day
-        low = self._firsts[place]
+        low: Ints = self._firsts[place]
         high = np.where(is_packed, self._firsts[np.minimum(place + 1, len(self._numbers))], low)
         # No minute comes twice, so in a day that misses few of them there are few places left; those are halved together.
         low, high = np.maximum(low, high - (_DAY_MINUTES - minute)), np.minimum(high, low + minute)
