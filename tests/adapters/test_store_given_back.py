@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from hotbandd.adapters.store import keys, kept
+from hotbandd.adapters.store import kept, keys
 from hotbandd.adapters.store.backend import Backend
 from hotbandd.adapters.store.cluster import ClusterBackend
 from hotbandd.adapters.store.documents import DocumentStore
