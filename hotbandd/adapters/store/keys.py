@@ -135,6 +135,7 @@ def fence_in_cluster(key: str) -> str:
 
 
 TRIAL_INDEX = "bt:trial:index"
+TRIAL_PACKS = "bt:trial:packs"
 TRIAL_LOCK = "bt:trial:lock"
 REPORT = "opt:backtests:report:latest"
 
@@ -143,8 +144,13 @@ TRIAL_LOCK_MS = 60_000
 BEST_MS = 14 * DAY_MS
 
 
+def trial_pack(pack_id: str) -> str:
+    """Runs of a trial that ended together; named as the first of them."""
+    return f"bt:trial:pack:{pack_id}"
+
+
 def trial_run(run_id: str) -> str:
-    """One run of a trial."""
+    """One of the best runs of a trial."""
     return f"bt:trial:run:{run_id}"
 
 
