@@ -33,6 +33,12 @@ class TrialRun(Document, frozen=True, kw_only=True):
     sharpe: Annotated[float, Meta(description="Mean over deviation of its trades' returns; 0: there is none.")] = 0.0
 
 
+class TrialPack(Document, frozen=True, kw_only=True):
+    """Runs of a trial that ended together (``bt:trial:pack:{pack_id}``): one instrument, one spec."""
+
+    runs: list[TrialRun]
+
+
 class TradeRow(Struct, frozen=True, kw_only=True):
     """One trade."""
 

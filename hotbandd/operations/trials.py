@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -30,7 +29,7 @@ from hotbandd.ports import Compute, Shared, Store, TrialArchive
 SET_DAYS_A_TASK: Final = (
     15_000  # back-tested in some tenths of a second: enough for a scheduler to keep up with many workers
 )
-WITH_TRADES: Final = 100  # runs of an instrument whose trades are kept
+BEST: Final = 100  # runs of an instrument that stand one by one beside the packs, with their trades
 BEFORE_DAYS: Final = 35  # candles before the window: windows, look-backs, percentiles
 AHEAD: Final = 2  # tasks per worker: one at work, and one that waits at its door
 RENEW_SEC: Final = 20.0
@@ -47,9 +46,9 @@ class Done(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One combination: its name among the finished ones, and what it runs with."""
+    """One combination: the id of its run, its name, and what it runs with."""
 
-    name: str
+    run_id: str
     key: str
     params: Params
 
@@ -71,7 +70,10 @@ class Trials:
     progress: Progress
 
     async def run(self, spec: Spec, now: int) -> Done:
-        """Run what of a spec is not finished. Raises InputError for an instrument without candles, UnhealthyError while others run."""
+        """Run what of a spec is not finished.
+
+        Raises InputError for an instrument without candles, SettingsError for one without a session, UnhealthyError while others run.
+        """
         if not await self.archive.lock(self.holder):
             raise UnhealthyError("Trials run already; wait until they end, or a minute after they died.")
         async with self._locked():
@@ -105,13 +107,12 @@ class Trials:
                 raise InputError(
                     f"There are no stored candles of {pair}; run hotbandd warmup, or take it out of the spec."
                 )
+        self.calendar.check(spec.instruments)
         if not goes_on:
             await self.archive.complete(name)
             await self.archive.begin(name, now)
-        finished = await self.archive.finished(name)
-        earlier = await self._best_before(name, now) if finished else {}
+        course = _Course(spec, name, now, await self.archive.finished(name), self.compute)
         self.progress.begin("trials", total)
-        course = _Course(spec, name, now, finished, earlier, self.compute)
         async with anyio.create_task_group() as group:
             for pair in spec.instruments:
                 course.widen()
@@ -121,43 +122,35 @@ class Trials:
         self.progress.end(f"{course.done} runs of {len(spec.instruments)} instruments")
         return Done(name, total, course.done, total - course.done)
 
-    async def _best_before(self, name: str, now: int) -> dict[str, list[TrialRun]]:
-        """Return the best runs of each instrument from before an interruption."""
-        found: dict[str, list[TrialRun]] = defaultdict(list)
-        for run in await self.archive.runs(now):
-            if run.spec == name:
-                found[run.instrument].append(run)
-        return {pair: _best(runs) for pair, runs in found.items()}
-
     async def _instrument(self, course: _Course, pair: str) -> None:
         """Run what is not finished of an instrument: its candles and metrics go to the workers once."""
         try:
-            best = course.earlier.get(pair, [])
-            if await self._all_done(course, pair, best):
+            earlier = [run for run in await self.archive.packed(course.packs[pair]) if run.ts == course.now]
+            finished, best = {run.run_id for run in earlier}, _best(earlier)
+            if await self._all_done(course, pair, finished, best):
                 return
             request = await self._request(course, pair)
             async with self.compute.share(request) as shared, anyio.create_task_group() as group:
                 part = _Part(course, pair, request.end_ms, shared, best)
-                for chunk in _chunks(self._tasks(course.spec, pair), course.sets):
-                    waiting = [task for task in chunk if task.name not in course.finished]
+                for chunk in _chunks(self._tasks(course, pair), course.sets):
+                    waiting = [task for task in chunk if task.run_id not in finished]
                     self.progress.advance(len(chunk) - len(waiting))
                     if waiting:
                         course.widen()
-                        await course.tasks.acquire_on_behalf_of(waiting[0])
+                        await course.tasks.acquire_on_behalf_of(waiting[0].run_id)
                         group.start_soon(self._sets, part, waiting)
-            await self._keep_trades(pair, shared, part.best)
+            await self._keep_best(pair, shared, part.best)
         finally:
             course.instruments.release_on_behalf_of(pair)
 
-    async def _all_done(self, course: _Course, pair: str, best: Sequence[TrialRun]) -> bool:
+    async def _all_done(self, course: _Course, pair: str, finished: set[str], best: Sequence[TrialRun]) -> bool:
         """Tell whether nothing of an instrument is left to do: its runs are stored, and so are the trades that are stored last."""
         if not best or await self.archive.trades(best[-1].run_id) is None:
             return False
-        names = [task.name for task in self._tasks(course.spec, pair)]
-        if not course.finished.issuperset(names):
-            return False
-        self.progress.advance(len(names))
-        return True
+        wanted = {task.run_id for task in self._tasks(course, pair)}
+        if wanted <= finished:
+            self.progress.advance(len(wanted))
+        return wanted <= finished
 
     async def _request(self, course: _Course, pair: str) -> Request:
         """Measure candles, and gather all that runs over them depend on."""
@@ -183,23 +176,25 @@ class Trials:
         try:
             sets = [task.params for task in waiting]
             swept = await part.shared.run(sweep.sweep, part.pair, self.setup, sets)
-            runs = {task.name: part.run_of(task, found) for task, found in zip(waiting, swept, strict=True)}
-            await self.archive.put_runs(part.course.name, runs)
-            part.best = _best([*part.best, *runs.values()])
+            runs = [part.run_of(task, found) for task, found in zip(waiting, swept, strict=True)]
+            await self.archive.put_pack(part.course.name, runs)
+            part.best = _best([*part.best, *runs])
             part.course.done += len(waiting)
             self.progress.advance(len(waiting))
         finally:
-            part.course.tasks.release_on_behalf_of(waiting[0])
+            part.course.tasks.release_on_behalf_of(waiting[0].run_id)
 
-    def _tasks(self, spec: Spec, pair: str) -> Iterator[Task]:
+    def _tasks(self, course: _Course, pair: str) -> Iterator[Task]:
         extras = param_key.extras(pair, self.setup, self.default_setup)
-        for params in trials.combinations(spec, pair, self.base[pair]):
+        for params in trials.combinations(course.spec, pair, self.base[pair]):
             key = param_key.param_key(params, extras)
-            yield Task(f"{pair}:{key}", key, params)
+            digest = sha256(key.encode()).hexdigest()[:12]
+            yield Task(f"{course.name}-{pair}-{digest}", key, params)
 
-    async def _keep_trades(self, pair: str, shared: Shared[Request], best: Sequence[TrialRun]) -> None:
-        """Store the trades of the best runs, those of an earlier part included."""
+    async def _keep_best(self, pair: str, shared: Shared[Request], best: Sequence[TrialRun]) -> None:
+        """Store the best runs, those of an earlier part included, one by one, and their trades."""
         rows = await shared.run(sweep.trades_of_each, pair, self.setup, [run.params for run in best])
+        await self.archive.put_runs(best)
         for run, trades in zip(best, rows, strict=True):
             kept = msgspec.convert(trades, list[TradeRow])
             await self.archive.put_trades(TrialTrades(run_id=run.run_id, trades=kept))
@@ -213,15 +208,15 @@ class _Course:
         spec: Spec,
         name: str,
         now: int,
-        finished: set[str],
-        earlier: Mapping[str, list[TrialRun]],
+        finished: Iterable[str],
         compute: Compute,
     ) -> None:
         self.spec = spec
         self.name = name
         self.now = now
-        self.finished = finished
-        self.earlier = earlier
+        self.packs: dict[str, list[str]] = {pair: [] for pair in spec.instruments}
+        for pack_id in finished:
+            self.packs.get(pack_id.removeprefix(f"{name}-").rpartition("-")[0], []).append(pack_id)
         self.done = 0
         self.sets = max(1, SET_DAYS_A_TASK // spec.window_days)
         self.tasks = anyio.CapacityLimiter(1)
@@ -247,17 +242,16 @@ class _Part:
 
     def run_of(self, task: Task, found: Swept) -> TrialRun:
         """Return what is stored of a run."""
-        name, spec = self.course.name, self.course.spec
-        digest = sha256(task.key.encode()).hexdigest()[:12]
+        spec = self.course.spec
         return TrialRun(
-            run_id=f"{name}-{self.pair}-{digest}",
+            run_id=task.run_id,
             ts=self.course.now,
             instrument=self.pair,
             param_key=task.key,
             params=task.params,
             window_days=spec.window_days,
             summary=found.figures.spans[str(winners.figure_days(spec.window_days))],
-            spec=name,
+            spec=self.course.name,
             end_ms=self.end_ms,
             daily=found.daily,
             sharpe=found.sharpe,
@@ -269,7 +263,7 @@ def _since(spec: Spec, now: int) -> int:
 
 
 def _best(runs: Sequence[TrialRun]) -> list[TrialRun]:
-    return winners.ranked(runs)[:WITH_TRADES]
+    return winners.ranked(runs)[:BEST]
 
 
 def _chunks(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:

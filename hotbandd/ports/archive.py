@@ -5,7 +5,7 @@ Nothing here is fenced: all of it is idempotent, and none of it decides what may
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from hotbandd.core.documents import Manifold, Signal
@@ -59,15 +59,23 @@ class TrialArchive(Protocol):
         ...
 
     async def finished(self, spec: str) -> set[str]:
-        """Return the names of a spec's finished combinations."""
+        """Return the ids of the packs of a spec's finished combinations."""
         ...
 
     async def complete(self, spec: str) -> None:
         """Forget which combinations of a spec are finished: the next run of it begins anew."""
         ...
 
-    async def put_runs(self, spec: str, runs: Mapping[str, TrialRun]) -> None:
-        """Store runs, by the names of their combinations, list them, and note the combinations as finished, at once."""
+    async def put_pack(self, spec: str, runs: Sequence[TrialRun]) -> None:
+        """Store runs of one instrument as a pack, named as the first of them, and note their combinations as finished, at once."""
+        ...
+
+    async def packed(self, pack_ids: Iterable[str]) -> list[TrialRun]:
+        """Return the runs of packs; corrupt and expired ones are left out."""
+        ...
+
+    async def put_runs(self, runs: Sequence[TrialRun]) -> None:
+        """Store runs one by one, and list them, for whoever looks for the best."""
         ...
 
     async def put_trades(self, trades: TrialTrades) -> None:
@@ -75,7 +83,7 @@ class TrialArchive(Protocol):
         ...
 
     async def runs(self, since_ms: int) -> list[TrialRun]:
-        """Return the listed runs since a moment, ascending; corrupt and expired ones are left out."""
+        """Return all runs since a moment, ascending, each as it ran last; corrupt and expired ones are left out."""
         ...
 
     async def trades(self, run_id: str) -> TrialTrades | None:

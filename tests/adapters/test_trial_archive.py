@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from hotbandd.adapters.store import trials as store
 from hotbandd.adapters.store.trials import PART, ValkeyTrials
 from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.core.candles import DAY_MS
@@ -54,16 +57,36 @@ async def archive(raw: Redis, valkey_url: str) -> AsyncIterator[ValkeyTrials]:
     await backend.aclose()
 
 
-async def test_runs_come_back_in_the_order_of_time_with_their_combinations_finished(archive: ValkeyTrials) -> None:
-    runs = {f"EUR_USD:k{n}": run(n, NOW + n) for n in range(PART + 5)}
-    await archive.put_runs(SPEC, runs)
-    assert await archive.runs(0) == list(runs.values())
-    assert await archive.runs(NOW + PART) == [run(n, NOW + n) for n in range(PART, PART + 5)]
-    assert await archive.finished(SPEC) == set(runs)
-    assert await archive.finished("another") == set()
+async def test_packed_runs_come_back_in_the_order_of_time_with_their_packs_finished(archive: ValkeyTrials) -> None:
+    runs = [run(n, NOW) for n in range(PART + 5)]
+    await archive.put_pack(SPEC, runs[:60])
+    await archive.put_pack(SPEC, runs[60:])
+    await archive.put_pack("another", [run(n, NOW + n) for n in (1000, 1001)])
+    assert sorted(await archive.runs(0), key=lambda run: int(run.param_key[1:])) == [
+        *runs,
+        run(1000, NOW + 1000),
+        run(1001, NOW + 1001),
+    ]
+    assert await archive.runs(NOW + 1001) == [run(1001, NOW + 1001)]
+    assert await archive.finished(SPEC) == {run(0).run_id, run(60).run_id}
+    assert await archive.packed([run(60).run_id, "nobody's"]) == runs[60:]
     await archive.complete(SPEC)
     assert await archive.finished(SPEC) == set()
-    assert len(await archive.runs(0)) == PART + 5
+    assert len(await archive.runs(0)) == PART + 7
+
+
+async def test_runs_one_by_one_are_listed_and_each_counts_once_wherever_it_stands(
+    archive: ValkeyTrials, raw: Redis
+) -> None:
+    runs = [run(n, NOW + n) for n in range(PART + 5)]
+    await archive.put_runs(runs)
+    assert await archive.runs(0) == runs
+    await archive.put_pack(SPEC, [replace(run(1), ts=NOW + 5000), run(2, NOW)])
+    found = await archive.runs(0)
+    assert len(found) == len(runs)
+    assert found[-1] == replace(run(1), ts=NOW + 5000)
+    assert run(2, NOW + 2) in found
+    assert await raw.zscore("bt:trial:index", run(3).run_id) == NOW + 3
 
 
 async def test_a_run_that_began_and_did_not_end_is_remembered_with_its_moment(
@@ -71,36 +94,50 @@ async def test_a_run_that_began_and_did_not_end_is_remembered_with_its_moment(
 ) -> None:
     assert await archive.started(SPEC) is None
     await archive.begin(SPEC, NOW)
-    await archive.put_runs(SPEC, {"a": run(1)})
+    await archive.put_pack(SPEC, [run(1)])
     await raw.sadd(f"bt:trial:progress:{SPEC}", b"\xff", "@later")
     assert await archive.started(SPEC) == NOW
-    assert "a" in await archive.finished(SPEC)
+    assert run(1).run_id in await archive.finished(SPEC)
     await archive.complete(SPEC)
     assert await archive.started(SPEC) is None
 
 
-async def test_runs_of_one_moment_are_all_listed_and_a_repeated_one_once(archive: ValkeyTrials, raw: Redis) -> None:
-    await archive.put_runs(SPEC, {"a": run(1), "b": run(2)})
-    await archive.put_runs(SPEC, {"a": replace(run(1), ts=NOW + 5)})
-    assert [found.run_id for found in await archive.runs(0)] == [run(2).run_id, run(1).run_id]
-    assert await raw.zscore("bt:trial:index", run(1).run_id) == NOW + 5
-
-
 async def test_what_is_older_than_thirty_days_is_not_listed_and_expires(archive: ValkeyTrials, raw: Redis) -> None:
-    await archive.put_runs(SPEC, {"a": run(1, NOW - 31 * DAY_MS)})
-    await archive.put_runs(SPEC, {"b": run(2)})
-    assert [found.run_id for found in await archive.runs(0)] == [run(2).run_id]
+    for number, put in enumerate((archive.put_runs, partial(archive.put_pack, SPEC))):
+        await put([run(10 * number, NOW - 31 * DAY_MS)])
+        await put([run(10 * number + 1)])
+    assert [found.run_id for found in await archive.runs(0)] == [run(1).run_id, run(11).run_id]
     await archive.put_trades(TrialTrades(run_id="x", trades=[TRADE]))
-    for key in (f"bt:trial:run:{run(2).run_id}", "bt:trial:trades:x", f"bt:trial:progress:{SPEC}"):
+    for key in (
+        f"bt:trial:run:{run(1).run_id}",
+        f"bt:trial:pack:{run(11).run_id}",
+        "bt:trial:trades:x",
+        f"bt:trial:progress:{SPEC}",
+    ):
         assert 29 * DAY_MS < await raw.pttl(key) <= 30 * DAY_MS
 
 
-async def test_corrupt_expired_and_foreign_runs_are_left_out(archive: ValkeyTrials, raw: Redis) -> None:
-    await archive.put_runs(SPEC, {"a": run(1), "b": run(2), "c": run(3)})
+async def test_corrupt_expired_and_foreign_runs_and_packs_are_left_out(archive: ValkeyTrials, raw: Redis) -> None:
+    await archive.put_runs([run(1), run(2), run(3)])
     await raw.set(f"bt:trial:run:{run(1).run_id}", b'{"schema":2}')
     await raw.delete(f"bt:trial:run:{run(2).run_id}")
     await raw.zadd("bt:trial:index", {b"\xff\xfe": NOW})
-    assert await archive.runs(0) == [run(3)]
+    for number in range(4, 9):
+        await archive.put_pack(SPEC, [run(number)])
+    whole = await raw.get(f"bt:trial:pack:{run(5).run_id}")
+    await raw.set(f"bt:trial:pack:{run(4).run_id}", b"no gzip")
+    await raw.set(f"bt:trial:pack:{run(5).run_id}", whole[:-20])
+    await raw.set(f"bt:trial:pack:{run(6).run_id}", gzip.compress(b'{"schema":2}'))
+    await raw.delete(f"bt:trial:pack:{run(7).run_id}")
+    assert await archive.runs(0) == [run(3), run(8)]
+
+
+async def test_a_pack_that_swells_without_end_is_left_out(
+    archive: ValkeyTrials, raw: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await archive.put_pack(SPEC, [run(1)])
+    monkeypatch.setattr(store, "PACK_BYTES", 100)
+    assert await archive.packed([run(1).run_id]) == []
 
 
 async def test_trades_best_configs_and_the_report_come_back(archive: ValkeyTrials, raw: Redis) -> None:

@@ -29,6 +29,7 @@ SAMPLES: dict[str, Any] = {
     "document": "gates",
     "key": keys.GATES_BLOB,
     "run_id": "r1",
+    "pack_id": "r1",
     "spec": "s1",
     "name": "GLOBAL",
 }

@@ -65,6 +65,8 @@ class Desk:
             "day": (keys.manifold_day(PAIR, "2025-10-09"), lambda: signals.day(PAIR, "2025-10-09")),
             "runs": (keys.TRIAL_INDEX, lambda: trials.runs(0)),
             "run": (keys.trial_run("r"), lambda: trials.runs(0)),
+            "packs": (keys.TRIAL_PACKS, lambda: trials.runs(0)),
+            "pack": (keys.trial_pack("r"), lambda: trials.runs(0)),
             "trades": (keys.trial_trades("r"), lambda: trials.trades("r")),
             "best": (keys.best_config(PAIR), lambda: trials.best(PAIR)),
             "report": (keys.REPORT, trials.report),
@@ -229,6 +231,7 @@ def test_a_document_with_one_place_spoilt_is_refused_or_one_that_could_be_writte
 @examples(short=300, full=30_000)
 def test_a_string_that_is_no_document_is_refused_and_never_opens_anything(desk: Desk, name: str, text: bytes) -> None:
     desk.raw.zadd(keys.TRIAL_INDEX, {"r": START})
+    desk.raw.zadd(keys.TRIAL_PACKS, {"r": START})
     desk.raw.set(desk.readers[name][0], text)
     found = desk.read(name)
     if name == "kill switch":
@@ -292,6 +295,8 @@ def test_a_key_of_any_type_is_read_or_named(desk: Desk, kind: str) -> None:
         desk.raw.flushall()
         if name == "run":
             desk.raw.zadd(keys.TRIAL_INDEX, {"r": START})
+        if name == "pack":
+            desk.raw.zadd(keys.TRIAL_PACKS, {"r": START})
         put: dict[str, Callable[[], Any]] = {
             "string": lambda key=key: desk.raw.set(key, b"\x80garbage"),
             "list": lambda key=key: desk.raw.rpush(key, "0"),

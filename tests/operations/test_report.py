@@ -68,7 +68,7 @@ def trade(ret: float) -> TradeRow:
 
 async def stored(archive: ValkeyTrials, *runs: TrialRun) -> None:
     """Store runs, and as their trades one a day."""
-    await archive.put_runs("0123456789ab", {run.run_id: run for run in runs})
+    await archive.put_pack("0123456789ab", runs)
     for run in runs:
         await archive.put_trades(TrialTrades(run_id=run.run_id, trades=[trade(ret) for ret in run.daily]))
 
@@ -211,7 +211,7 @@ async def test_a_winner_takes_the_place_of_an_earlier_one(outside: Outside, arch
     await stored(archive, *of_two_instruments())
     await reported(outside, archive)
     await outside.redis.pexpire(f"opt:best_config:{EUR}", 1_000_000)
-    await stored(archive, trial(EUR, 6, calmar=9.0))
+    await stored(archive, trial(EUR, 6, calmar=9.0, ts=NOW))
     await reported(outside, archive, now=NOW + 5)
     best = await archive.best(EUR)
     assert best is not None
@@ -228,7 +228,7 @@ async def test_a_winner_needs_the_trades_that_are_asked_for(outside: Outside, ar
 
 async def test_without_kept_trades_the_luck_of_a_winner_is_not_known(outside: Outside, archive: ValkeyTrials) -> None:
     run = trial(EUR, 3)
-    await archive.put_runs("0123456789ab", {run.run_id: run})
+    await archive.put_pack("0123456789ab", [run])
     await reported(outside, archive)
     best = await archive.best(EUR)
     assert best is not None

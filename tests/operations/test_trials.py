@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Any
@@ -15,11 +17,11 @@ from hotbandd.adapters.simulator.market import week_of
 from hotbandd.adapters.simulator.weeks import week_at
 from hotbandd.adapters.store.trials import ValkeyTrials
 from hotbandd.adapters.store.valkey import ValkeyBackend
-from hotbandd.core import backtest, manifold, trials
+from hotbandd.core import backtest, manifold, trials, winners
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, concatenate
 from hotbandd.core.series import Series
 from hotbandd.core.trials import Spec
-from hotbandd.errors import InputError, StoreUnreachableError, UnhealthyError
+from hotbandd.errors import InputError, SettingsError, StoreUnreachableError, UnhealthyError
 from hotbandd.operations import trials as operation
 from hotbandd.operations.progress import Silent
 from hotbandd.operations.trials import Trials
@@ -103,6 +105,24 @@ async def test_every_combination_is_stored_as_a_run_of_its_own_tells_it(
     assert [row.entry_ms for row in trades.trades] == alone.trades.entry_ms.tolist()
 
 
+async def test_only_the_best_stand_one_by_one_and_with_their_trades_the_others_in_packs(
+    outside: Outside, archive: ValkeyTrials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operation, "BEST", 3)
+    await runner(outside, archive).run(SPEC, NOW)
+    runs = await archive.runs(0)
+    best = {run.run_id for pair in PAIRS for run in winners.ranked(run for run in runs if run.instrument == pair)[:3]}
+    assert (len(runs), len(best)) == (16, 6)
+    assert {name.decode() for name in await outside.redis.zrange("bt:trial:index", 0, -1)} == best
+    assert {
+        key.decode().removeprefix("bt:trial:trades:") for key in await outside.redis.keys("bt:trial:trades:*")
+    } == best
+    packs = await outside.redis.keys("bt:trial:pack:*")
+    assert len(packs) == len(PAIRS)
+    packed = [run for key in packs for run in json.loads(gzip.decompress(await outside.redis.get(key)))["runs"]]
+    assert {run["run_id"] for run in packed} == {run.run_id for run in runs}
+
+
 def trials_of(params: Any) -> tuple[Any, ...]:
     return params.c_min, params.direction_lookback, params.dir_threshold_bps
 
@@ -138,11 +158,11 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._archive, name)
 
-    async def put_runs(self, *args: Any) -> None:
+    async def put_pack(self, *args: Any) -> None:
         if self._left == 0:
             raise StoreUnreachableError("nobody answers")
         self._left -= 1
-        await self._archive.put_runs(*args)
+        await self._archive.put_pack(*args)
 
 
 async def test_an_interrupted_run_is_gone_on_with(
@@ -195,3 +215,14 @@ async def test_an_instrument_without_candles_stops_the_run_before_it_begins(
     assert fault.group_contains(InputError, match="no stored candles of AUD_USD")
     assert await archive.runs(0) == []
     assert await outside.redis.get("bt:trial:lock") is None
+
+
+async def test_a_currency_without_a_session_stops_the_run_before_it_begins(
+    outside: Outside, archive: ValkeyTrials
+) -> None:
+    await outside.store.put_candles("EUR_XXX", "M1", market("EUR_USD"))
+    spec: Spec = trials.parse({"instruments": [{"instrument": "EUR_USD"}, {"instrument": "EUR_XXX"}]}, ("combined",))
+    with pytest.raises(BaseExceptionGroup) as fault:
+        await runner(outside, archive).run(spec, NOW)
+    assert fault.group_contains(SettingsError, match="No session is known for XXX")
+    assert await archive.runs(0) == []

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 from uuid import uuid4
 
 import anyio
+import anyio.to_thread
 import distributed
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -220,7 +221,7 @@ async def _cluster(local: Local) -> Any:
         memory_limit=local.worker_bytes,
         dashboard_address=None,
         protocol="tls://",
-        security=Security.temporary(),  # type: ignore[no-untyped-call]
+        security=await anyio.to_thread.run_sync(Security.temporary),
         silence_logs=logging.ERROR,
         asynchronous=True,
     )

@@ -92,14 +92,21 @@ PAYLOADS: Final[Sequence[Payload]] = (
     Payload("kill-switch", Switch, (keys.KILL_SWITCH,), "text", "The kill switch"),
     Payload("leader", Lease, (keys.LEADER,), "text", "Who leads"),
     Payload("epoch", Digits, (keys.EPOCH,), "text", "The highest epoch of a lease"),
+    Payload("count", Digits, (keys.COUNT,), "text", "How many publications there were"),
     Payload("fence", Order, (keys.fence("{document}"),), "text", "The highest epoch and seq of a document"),
     _document("clock", documents.ClockAnchor, keys.CLOCK, summary="The clock while it is not the real one"),
+    _document("trial-pack", trial_documents.TrialPack, keys.trial_pack("{pack_id}"), form="JSON, gzip"),
     _document("trial-run", trial_documents.TrialRun, keys.trial_run("{run_id}")),
     _document("trial-trades", trial_documents.TrialTrades, keys.trial_trades("{run_id}")),
-    Payload("trial-id", Text, (keys.TRIAL_INDEX,), "sorted-set member, text", "Id of a run"),
+    Payload("trial-id", Text, (keys.TRIAL_INDEX,), "sorted-set member, text", "Id of one of the best runs"),
+    Payload("trial-pack-id", Text, (keys.TRIAL_PACKS,), "sorted-set member, text", "Id of a pack of runs"),
     Payload("trial-lock", Text, (keys.TRIAL_LOCK,), "text", "Who runs trials"),
     Payload(
-        "trial-progress", Text, (keys.trial_progress("{spec_hash}"),), "set member, text", "A finished combination"
+        "trial-progress",
+        Text,
+        (keys.trial_progress("{spec_hash}"),),
+        "set member, text",
+        "A pack of finished combinations",
     ),
     _document(
         "best-config",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
 
@@ -10,12 +13,22 @@ from anyio.lowlevel import checkpoint
 
 from hotbandd.adapters.store import keys, scripts
 from hotbandd.adapters.store.codec import decode
-from hotbandd.adapters.store.valkey import ValkeyBackend
+from hotbandd.adapters.store.valkey import ValkeyBackend, Word
 from hotbandd.core.documents import encode
-from hotbandd.core.trial_documents import BestConfig, LiveConfigChanged, ReportDocument, TrialRun, TrialTrades
+from hotbandd.core.trial_documents import (
+    BestConfig,
+    LiveConfigChanged,
+    ReportDocument,
+    TrialPack,
+    TrialRun,
+    TrialTrades,
+)
 from hotbandd.errors import CorruptPayloadError
 
-PART = 100  # runs written or read in one step
+PART = 100  # runs, or packs of them, written or read in one step
+PACK_BYTES = 100_000_000
+GZIP_LEVEL = 3
+_GZIP = 31  # zlib's word for the format of gzip
 
 _BEGAN = "@"  # before the moment at which a run began, among the names of finished combinations
 
@@ -53,7 +66,7 @@ class ValkeyTrials:
         return max((int(moment) for moment in moments if moment.isdecimal()), default=None)
 
     async def finished(self, spec: str) -> set[str]:
-        """Return the names of a spec's finished combinations."""
+        """Return the ids of the packs of a spec's finished combinations."""
         return {name for name in await self._members(spec) if not name.startswith(_BEGAN)}
 
     async def _members(self, spec: str) -> set[str]:
@@ -65,18 +78,35 @@ class ValkeyTrials:
         key = keys.trial_progress(spec)
         await self._backend.ask(key, self._client.delete(key))
 
-    async def put_runs(self, spec: str, runs: Mapping[str, TrialRun]) -> None:
-        """Store runs, list them, and note their combinations as finished; each part of them at once, or in this order."""
-        for part in _parts(list(runs.items())):
-            progress, newest = keys.trial_progress(spec), max(run.ts for _, run in part)
-            values = [("SET", keys.trial_run(run.run_id), encode(run), "PX", keys.TRIALS_MS) for _, run in part]
-            listed = [word for _, run in part for word in (run.ts, run.run_id)]
-            index = [
-                ("ZADD", keys.TRIAL_INDEX, *listed),
-                ("ZREMRANGEBYSCORE", keys.TRIAL_INDEX, "-inf", f"({newest - keys.TRIALS_MS}"),
+    async def put_pack(self, spec: str, runs: Sequence[TrialRun]) -> None:
+        """Store runs of one instrument as a pack, and note their combinations as finished, at once, or in this order."""
+        pack_id, ts, progress = runs[0].run_id, max(run.ts for run in runs), keys.trial_progress(spec)
+        value = gzip.compress(encode(TrialPack(runs=list(runs))), GZIP_LEVEL, mtime=0)
+        await self._backend.write(
+            [
+                [("SET", keys.trial_pack(pack_id), value, "PX", keys.TRIALS_MS)],
+                _listing(keys.TRIAL_PACKS, {pack_id: ts}),
+                [("SADD", progress, pack_id), ("PEXPIRE", progress, keys.TRIALS_MS)],
             ]
-            done = [("SADD", progress, *(name for name, _ in part))]
-            await self._backend.write([values, index, done, [("PEXPIRE", progress, keys.TRIALS_MS)]])
+        )
+
+    async def packed(self, pack_ids: Iterable[str]) -> list[TrialRun]:
+        """Return the runs of packs; corrupt and expired ones are left out."""
+        found: list[TrialRun] = []
+        for part in _parts(list(pack_ids)):
+            names = [keys.trial_pack(pack_id) for pack_id in part]
+            for name, raw in zip(names, await self._backend.get_all(names), strict=True):
+                with suppress(CorruptPayloadError):
+                    pack = decode(name, _inflated(name, raw), TrialPack)
+                    found += [] if pack is None else pack.runs
+                await checkpoint()
+        return found
+
+    async def put_runs(self, runs: Sequence[TrialRun]) -> None:
+        """Store runs one by one, and list them; each part of them at once, or in this order."""
+        for part in _parts(runs):
+            values = [("SET", keys.trial_run(run.run_id), encode(run), "PX", keys.TRIALS_MS) for run in part]
+            await self._backend.write([values, _listing(keys.TRIAL_INDEX, {run.run_id: run.ts for run in part})])
             await checkpoint()
 
     async def put_trades(self, trades: TrialTrades) -> None:
@@ -84,16 +114,25 @@ class ValkeyTrials:
         await self._backend.set(keys.trial_trades(trades.run_id), encode(trades), life_ms=keys.TRIALS_MS)
 
     async def runs(self, since_ms: int) -> list[TrialRun]:
-        """Return the listed runs since a moment, ascending; corrupt and expired ones are left out."""
-        key = keys.TRIAL_INDEX
-        listed: list[bytes] = await self._backend.ask(key, self._client.zrangebyscore(key, since_ms, "+inf"))
+        """Return all runs since a moment, ascending, each as it ran last; corrupt and expired ones are left out."""
+        newest: dict[str, TrialRun] = {}
+        for run in [*await self._alone(since_ms), *await self.packed(await self._listed(keys.TRIAL_PACKS, since_ms))]:
+            if run.ts >= since_ms and (run.run_id not in newest or newest[run.run_id].ts < run.ts):
+                newest[run.run_id] = run
+        return sorted(newest.values(), key=lambda run: (run.ts, run.run_id))
+
+    async def _alone(self, since_ms: int) -> list[TrialRun]:
         found: list[TrialRun] = []
-        for part in _parts(listed):
-            names = [keys.trial_run(run_id.decode(errors="replace")) for run_id in part]
+        for part in _parts(await self._listed(keys.TRIAL_INDEX, since_ms)):
+            names = [keys.trial_run(run_id) for run_id in part]
             values = await self._backend.get_all(names)
             found += [run for name, raw in zip(names, values, strict=True) if (run := _run(name, raw)) is not None]
             await checkpoint()
         return found
+
+    async def _listed(self, key: str, since_ms: int) -> list[str]:
+        listed: list[bytes] = await self._backend.ask(key, self._client.zrangebyscore(key, since_ms, "+inf"))
+        return [name.decode(errors="replace") for name in listed]
 
     async def trades(self, run_id: str) -> TrialTrades | None:
         """Return the trades of a run."""
@@ -121,6 +160,26 @@ class ValkeyTrials:
         """Tell whoever listens that an instrument's parameters were promoted."""
         channel = keys.live_config_channel(change.instrument)
         await self._backend.ask(channel, self._client.publish(channel, encode(change)))
+
+
+def _listing(index: str, moments: Mapping[str, int]) -> list[tuple[Word, ...]]:
+    """Return what lists names at their moments, and forgets those of long ago."""
+    words = [word for name, ts in moments.items() for word in (ts, name)]
+    oldest = max(moments.values()) - keys.TRIALS_MS
+    return [("ZADD", index, *words), ("ZREMRANGEBYSCORE", index, "-inf", f"({oldest}")]
+
+
+def _inflated(key: str, raw: bytes | None) -> bytes | None:
+    if raw is None:
+        return None
+    unpacking = zlib.decompressobj(wbits=_GZIP)
+    try:
+        found = unpacking.decompress(raw, PACK_BYTES)
+    except zlib.error as error:
+        raise CorruptPayloadError(key, "not gzip") from error
+    if not unpacking.eof:
+        raise CorruptPayloadError(key, "cut off, or larger than any pack")
+    return found
 
 
 def _run(key: str, raw: bytes | None) -> TrialRun | None:
