@@ -160,7 +160,7 @@ def trial_trades(run_id: str) -> str:
 
 
 def trial_progress(spec: str) -> str:
-    """Set of a spec's finished combinations."""
+    """Set of a spec's finished combinations, by the packs that hold their runs."""
     return f"bt:trial:progress:{spec}"
 
 
