@@ -59,15 +59,12 @@ def param_key(params: Params, extras: Mapping[str, str] = MappingProxyType({})) 
         f"c{_text(params.c_min)}:l{params.direction_lookback}:t{shortest(params.dir_threshold_bps)}"
         f":ec{params.entry_cooldown_sec}:xc{params.exit_cooldown_sec}"
     )
-    own = {
-        part.name: _text(value)
-        for part in msgspec.structs.fields(Params)
-        if part.name not in _IN_BASE and (value := getattr(params, part.name)) != part.default
-    }
+    own = {name: _text(value) for name, default in _FURTHER.items() if (value := getattr(params, name)) != default}
     return base + "".join(f":{name}={value}" for name, value in sorted({**extras, **own}.items()))
 
 
 _IN_BASE = {"c_min", "direction_lookback", "dir_threshold_bps", "entry_cooldown_sec", "exit_cooldown_sec"}
+_FURTHER = {part.name: part.default for part in msgspec.structs.fields(Params) if part.name not in _IN_BASE}
 
 
 def _text(value: float | str) -> str:
