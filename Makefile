@@ -63,6 +63,7 @@ bench: $(BENCH)
 	$(BIN)/python -m benchmarks.backtest
 	$(BIN)/python -m benchmarks.evaluator
 	$(BIN)/python -m benchmarks.toolchain
+	$(BIN)/python -m benchmarks.room
 
 # UPGRADE=all takes the newest version of every dependency, UPGRADE=NAME that of one.
 lock:

@@ -39,7 +39,7 @@ from hotbandd.ports import Store
 from hotbandd.services.loop import Due
 from hotbandd.settings import Settings, load
 
-PAIR = "EUR_USD"
+PAIR, OTHER = "EUR_USD", "USD_JPY"
 DAYS = 90
 HOT = (DAYS, 7, 4, 3, 2)
 SIGNAL_DAYS = (7, 1)
@@ -84,8 +84,9 @@ async def in_valkey(name: str, candles: Candles) -> list[Row]:
     rows = []
     for hot in HOT:
         async with server() as (url, raw):
-            ages, before = parts.ages(settings(CANDLE_HOT_DAYS=str(hot))), await used(raw)
-            async with open_valkey(url, ages) as store:
+            async with open_valkey(url, parts.ages(settings(CANDLE_HOT_DAYS=str(hot)))) as store:
+                await store.put_candles(OTHER, "M1", candles.take(slice(0, 1)))  # what scripts take is taken now
+                before = await used(raw)
                 began = time.perf_counter()
                 for start in range(0, candles.size, 4320):  # as a back-fill does, three days at a time
                     await store.put_candles(PAIR, "M1", candles.take(slice(start, start + 4320)))
@@ -121,8 +122,10 @@ async def of_signals(name: str, series: Series) -> list[Row]:
     rows, made = [], signals(series)
     for days in SIGNAL_DAYS:
         async with server() as (url, raw):
-            backend, before = backend_at(url), await used(raw)
+            backend = backend_at(url)
             archive = ValkeySignals(backend, parts.ages(settings(SIGNAL_RETENTION_DAYS=str(days))))
+            await archive.put_signals(OTHER, made[:1])
+            before = await used(raw)
             await archive.put_signals(PAIR, made)
             await backend.aclose()
             kept = await raw.zcard(keys.signal_index(PAIR))
