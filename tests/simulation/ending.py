@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hotbandd.adapters.store.keys import CandlePlace
+from hotbandd.core.packed_day import PackedDayError, unpack
 from tests.simulation.belief import BLOB, CANDLES, HISTORY, STATE, STATUS, WEIGHTS, document
-from tests.simulation.rules import DAY, FRESH_STATE, MINUTE
+from tests.simulation.rules import DAY, FRESH_STATE, MINUTE, start_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -37,13 +40,24 @@ def check_published(world: World, when: str) -> None:
 
 def check_candles(world: World, pair: str) -> None:
     """Check that the store holds each candle once, as it truly was."""
-    held = world.server.inner._sets[f"{CANDLES}{pair}:M1"]._members
+    held = _held(world, pair)
     now, market = world.now(), world.market
-    true = market.candles[pair].between(now - (world.hot_days - 1) * DAY, now).closed_by(now - 15 * MINUTE)
-    wrong = [t for t in true.t.tolist() if _row(held.get(t)) != market.true(pair, t)]
+    true = market.candles[pair].between(now - (world.kept_days - 1) * DAY, now).closed_by(now - 15 * MINUTE)
+    wrong = [t for t in true.t.tolist() if held.get(t) != market.true(pair, t)]
     if wrong:
         some = [f"{datetime.fromtimestamp(t / 1000, UTC):%m-%d %H:%M}" for t in wrong[:: max(1, len(wrong) // 6)]]
         world.observer.fail(f"{len(wrong)} of {true.size} candles of {pair} are missing or not true: {some}")
+
+
+def _held(world: World, pair: str) -> dict[int, tuple[float, ...] | None]:
+    """Return what is stored of each minute: a packed day holds those that do not stand by themselves."""
+    inner, place = world.server.inner, CandlePlace(pair, "M1")
+    held: dict[int, tuple[float, ...] | None] = {}
+    for day, packed in inner._hashes.get(place.packed, {}).items():
+        with suppress(PackedDayError):
+            columns = unpack(packed, start_of(day))
+            held.update((row[0], row[1:]) for row in zip(*(column.tolist() for column in columns), strict=True))
+    return held | {t: _row(raw) for t, raw in inner._sets[f"{CANDLES}{pair}:M1"]._members.items()}
 
 
 def _row(raw: bytes | None) -> tuple[float, ...] | None:

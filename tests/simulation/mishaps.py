@@ -81,8 +81,13 @@ def protected_corrupt(world: World, draw: random.Random) -> None:
 
 def member_corrupt(world: World, draw: random.Random) -> None:
     inner = world.server.inner
-    key = draw.choice(sorted(inner._sets)) if inner._sets else None
-    if key is not None and inner._sets[key]._members:
+    packed = sorted(key for key, days in inner._hashes.items() if days)
+    key = draw.choice(sorted(inner._sets) + packed) if inner._sets else None
+    if key in packed:
+        day = draw.choice(sorted(inner._hashes[key]))
+        inner._hashes[key][day] = draw.choice([foreign_values(draw), inner._hashes[key][day][:-9]])
+        world.touched(key)
+    elif key is not None and inner._sets[key]._members:
         scores = sorted(inner._sets[key]._members)
         for _ in range(draw.randrange(1, 5)):
             score = draw.choice(scores[-draw.choice([1, 10, 1000]) :])
@@ -105,12 +110,13 @@ def wrong_type(world: World, draw: random.Random) -> None:
 
 def key_lost(world: World, draw: random.Random) -> None:
     inner = world.server.inner
-    found = sorted(key for key in (*inner._values, *inner._sets) if not key.startswith(("sep:", "hotband:fence")))
+    keys = (*inner._values, *inner._sets, *inner._hashes)
+    found = sorted(key for key in keys if not key.startswith(("sep:", "hotband:fence")))
     if found:
         key = draw.choice(found)
         inner._values.pop(key, None)
         inner._ends.pop(key, None)
-        if inner._sets.pop(key, None) is not None:
+        if inner._sets.pop(key, None) is not None or inner._hashes.pop(key, None) is not None:
             world.touched(key)
         if key == "hotband:leader":
             world.observer.restarted(world.server)

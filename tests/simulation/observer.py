@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.simulation.server import Server
     from tests.simulation.world import World
 
-WRITES = frozenset({"set", "put", "trim", "publish", "acquire", "renew"})
+WRITES = frozenset({"set", "put", "trim", "pack", "drop", "publish", "acquire", "renew"})
 
 
 class Observer:
@@ -75,6 +75,8 @@ class Observer:
             self._read(client, args[0], answer)
         elif name == "range" and answer is not None:
             self._ranged(client, args[0], answer)
+        elif name == "fields" and answer is not None:
+            self._unpacked(client, *args, answer)
         elif name == "put":
             self._put(client, *args)
         elif name == "publish":
@@ -104,6 +106,11 @@ class Observer:
         elif key.startswith(CANDLES) and rows:
             pair = key.split(":")[2]
             belief.newest[pair] = max(belief.newest.get(pair, 0), int(rows[-1][1]))
+
+    def _unpacked(self, client: Daemon, key: str, days: list[str], packed: list[bytes | None]) -> None:
+        belief, pair = self._beliefs[client.name], key.split(":")[-2]
+        ends = [rules.start_of(day) + rules.DAY - 1 for day, value in zip(days, packed, strict=True) if value]
+        belief.newest[pair] = max(belief.newest.get(pair, 0), *ends, 0)
 
     def _leased(self, client: Daemon, name: str, args: tuple[Any, ...], answer: Any) -> None:
         now = anyio.current_time()
@@ -140,7 +147,7 @@ class Observer:
         stored |= minutes
         given -= stored
         since = max(
-            self._beliefs[client.name].newest.get(pair, 0), self.world.now() - (self.world.hot_days - 1) * rules.DAY
+            self._beliefs[client.name].newest.get(pair, 0), self.world.now() - (self.world.kept_days - 1) * rules.DAY
         )
         owed = sorted(minute for minute in given if since < minute < max(minutes))
         if owed:

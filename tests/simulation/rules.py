@@ -30,6 +30,11 @@ FRESH_STATE = {
 COUNTERS = {"passes": 0, "fails": 0, "misses": 0}
 
 
+def start_of(day: str) -> int:
+    """Return when a day (YYYY-MM-DD, UTC) begins, UTC epoch ms."""
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000
+
+
 def week_open(moment: datetime) -> bool:
     """Tell whether the FX week is open: Sunday to Friday 17:00 New York, but for two holidays."""
     local = moment.astimezone(ZoneInfo("America/New_York"))

@@ -54,14 +54,13 @@ class Server:
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of its state."""
         state = self.inner.__dict__.copy()
-        state["_sets"] = {key: _copied(found) for key, found in self.inner._sets.items()}
-        return {name: copy.copy(value) if name != "_sets" else value for name, value in state.items()}
+        return {name: copy.copy(value) for name, value in state.items()} | _own(state)
 
     def restart(self, state: dict[str, Any] | None) -> None:
         """Start it anew, with an earlier state, or with none."""
         self.inner = MemoryBackend(self.now)
         if state is not None:
-            self.inner.__dict__.update({**state, "_sets": {k: _copied(found) for k, found in state["_sets"].items()}})
+            self.inner.__dict__.update(state | _own(state))
         self.restored = self.now()
         self.observer.restarted(self)
 
@@ -125,6 +124,12 @@ class Server:
 
     def _stumbles(self) -> bool:
         return self.faults.flaky > self.now() and self.draw.random() < 0.15
+
+
+def _own(state: dict[str, Any]) -> dict[str, Any]:
+    """Return copies of the collections of a state."""
+    sets = {key: _copied(found) for key, found in state["_sets"].items()}
+    return {"_sets": sets, "_hashes": {key: dict(days) for key, days in state["_hashes"].items()}}
 
 
 def _copied(found: SortedSet) -> SortedSet:

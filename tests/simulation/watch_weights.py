@@ -42,6 +42,8 @@ class WeightsWatch:
             new = self._shown(client, values[WEIGHTS], status["ts"])
         elif previous is None:
             self._fail("nothing to hold, and no weights published")
+        else:
+            self._bounded(client, old)
         raised = sorted(pair for pair, weight in new.items() if weight > old.get(pair, 0.0))
         self._counts["raised weights"] += len(raised)
         gates = self._usable(client, belief, status["ts"])
@@ -78,9 +80,9 @@ class WeightsWatch:
         target = max(Decimal(repr(one.risk_alloc_target_pct)) for one in chosen)
         cap = max(one.pm_max_per_pos_pct for one in chosen)
         if rules.exact(weights) > target or any(not 0 <= weight <= cap for weight in weights.values()):
-            self._fail(f"{client.name} published {weights}, beyond {target} or {cap}")
+            self._fail(f"{client.name} published, or lets stand, {weights}, beyond {target} or {cap}")
         if not set(weights) <= set(client.settings.pairs):
-            self._fail(f"{client.name} published a weight of a removed instrument: {weights}")
+            self._fail(f"{client.name} published, or lets stand, a weight of a removed instrument: {weights}")
 
     def _usable(self, client: Daemon, belief: Belief, slot: int) -> dict[str, int] | None:
         """Return the gates as they were read, None where they cannot be used."""

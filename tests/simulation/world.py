@@ -61,15 +61,17 @@ class World:
         draw = self.draw = random.Random(f"world {seed}")
         self.seed, self.days = seed, days
         self.fast = draw.random() < 0.97
-        self.hot_days = 7 if self.fast else 31
+        self.kept_days = 7 if self.fast else 31
         end = draw.choice(ENDS)
         self.end = int(end.timestamp()) * 1000
         self.begin = int((end - timedelta(days=days)).timestamp()) * 1000
         self.like = like
         self.loop: VirtualLoop
         if like is None:
-            self.settings = settings(tuple(draw.sample(PAIRS, draw.choice([2, 3, 3]))), fast=self.fast, draw=draw)
-            first = self.begin - (self.hot_days + 2) * DAY
+            pairs = tuple(draw.sample(PAIRS, draw.choice([2, 3, 3])))
+            hot_days = random.Random(f"packed {seed}").choice([2, self.kept_days])  # older days are packed, or none is
+            self.settings = settings(pairs, hot_days, self.kept_days, fast=self.fast, draw=draw)
+            first = self.begin - (self.kept_days + 2) * DAY
             self.market, self.live_params = Market(self.settings.pairs, first, self.end + DAY, seed), LiveParams()
         else:
             self.settings, self.market, self.live_params = like.settings, like.market, like.live_params
@@ -132,7 +134,7 @@ class World:
 
     def touched(self, key: str) -> None:
         """Note that stored candles were damaged."""
-        self.damaged = self.damaged or key.startswith("md:candles:")
+        self.damaged = self.damaged or "md:candles:" in key
 
     # ---- the run
 
@@ -238,13 +240,14 @@ class World:
             ending.check_candles(self, pair)
 
 
-def settings(pairs: tuple[str, ...], *, fast: bool, draw: random.Random) -> Settings:
+def settings(pairs: tuple[str, ...], hot_days: int, kept_days: int, *, fast: bool, draw: random.Random) -> Settings:
     """Return settings of a small desk with gates that open, and long leases."""
     given: dict[str, object] = {
         "HOTBAND_PAIRS": ",".join(pairs),
         "HOTBAND_SOURCE": "simulated",
         "HOTBAND_PROCESSING_INTERVAL": 300,
-        "CANDLE_HOT_DAYS": 7 if fast else 31,
+        "CANDLE_HOT_DAYS": hot_days,
+        "CANDLE_RETENTION_DAYS": kept_days,
         "LEASE_TTL_SEC": 300 if fast else 120,
         "ALLOC_TOP_K": draw.choice([1, 2]),
         "ALLOC_MIN_CHANGE": draw.choice([0, 0, 0.01]),
