@@ -37,7 +37,7 @@ from hotbandd.core import trials
 from hotbandd.core.candles import DAY_MS
 from hotbandd.core.trials import Spec
 from hotbandd.operations.progress import Silent
-from hotbandd.operations.trials import BEFORE_DAYS, Done, Trials
+from hotbandd.operations.trials import BEFORE_DAYS, SET_DAYS_A_TASK, Done, Trials
 from hotbandd.ports import Compute, Store, TrialArchive
 from hotbandd.settings import load
 from tests.dask_cluster import cluster
@@ -192,7 +192,8 @@ async def restarted(raw: Redis, store: Store, archive: ValkeyTrials, spec: Spec,
     total = trials.count(spec)
 
     async def third() -> bool:
-        return 3 * len(await archive.packed(await archive.finished(trials.spec_hash(spec)))) >= total
+        packs = -(-total // len(spec.instruments) // (SET_DAYS_A_TASK // spec.window_days)) * len(spec.instruments)
+        return 3 * len(await archive.finished(trials.spec_hash(spec))) >= packs
 
     async with computing("dask 2", home / "restart") as compute:
         run = runner(store, archive, compute, spec)
