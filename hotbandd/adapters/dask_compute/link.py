@@ -149,7 +149,7 @@ class Link:
                         staffed = time.monotonic()
             except TimeoutError:
                 self._lose(f"nothing was heard of it for {GONE_SEC:g} s")
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, nobody would look after the link any more
                 self._lose(f"the connection broke ({error})")
             if self._client.status != "running":
                 self._lose("the connection broke")
