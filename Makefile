@@ -53,7 +53,7 @@ check: $(DEVELOPMENT)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml config/compose/dask.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml config/compose/dask.yaml config/compose/cluster.yaml
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml hotbandd kernels
 	$(BIN)/python -m pip check
 

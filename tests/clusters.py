@@ -70,7 +70,7 @@ class Node:
             "--appendonly",
             "yes",
         ]
-        users = ["--aclfile", str(self.folder / "users.acl"), "--masteruser", "admin", "--masterauth", PASSWORD]
+        users = ["--aclfile", str(self.folder / "users.acl"), "--masteruser", "replica", "--masterauth", PASSWORD]
         quick = ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
         return [*words, *users, *quick, *self._options, *(["--cluster-port", str(self.bus)] if self.clustered else [])]
 
@@ -118,7 +118,7 @@ class SentinelNode(Node):
         (folder / "sentinel.conf").write_text(
             f"port {self.port}\nbind {HOST}\ndir {folder}\naclfile {folder / 'users.acl'}\n"
             f"sentinel monitor {MASTER} {HOST} {watched.port} {quorum}\n"
-            f"sentinel auth-user {MASTER} admin\nsentinel auth-pass {MASTER} {PASSWORD}\n"
+            f"sentinel auth-user {MASTER} sentinel\nsentinel auth-pass {MASTER} {PASSWORD}\n"
             f"sentinel sentinel-user admin\nsentinel sentinel-pass {PASSWORD}\n"
             f"sentinel down-after-milliseconds {MASTER} {DOWN_MS}\nsentinel failover-timeout {MASTER} 3000\n"
         )

@@ -160,7 +160,7 @@ async def test_a_script_that_lacks_rights_says_so_and_where_they_stand(raw: Redi
         await raw.execute_command("ACL", "DELUSER", "poor")
 
 
-@pytest.mark.parametrize("user_name", ["default", "hotband", "admin"])
+@pytest.mark.parametrize("user_name", ["default", "hotband", "admin", "replica", "sentinel"])
 async def test_no_user_of_the_shipped_file_can_enter_before_it_is_given_a_password(
     raw: Redis, valkey: Guarded, user_name: str
 ) -> None:

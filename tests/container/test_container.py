@@ -164,6 +164,35 @@ def test_valkey_starts_with_the_project_s_users_and_the_password_of_the_secret(t
     assert "f00d" not in users.replace(hashlib.sha256(b"f00d").hexdigest(), "")
 
 
+def test_the_nodes_of_a_cluster_enter_one_another_as_their_secrets_say(tmp_path: Path) -> None:
+    programs, secrets = tmp_path / "bin", tmp_path / "secrets"
+    for folder in (programs, secrets):
+        folder.mkdir()
+    (programs / "valkey-server").symlink_to(_binary())
+    (secrets / "valkey_url").write_text("redis+cluster://hotband:f00d@valkey:6379,valkey2:6379\n")
+    (secrets / "valkey_admin").write_text("boss")
+    (secrets / "valkey_replica").write_text("copy")
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "VALKEY_URL_FILE": str(secrets / "valkey_url"),
+        "VALKEY_SECRETS": str(secrets),
+        "VALKEY_USERS": str(ROOT / "config" / "valkey" / "users.acl"),
+        "VALKEY_RUN": str(tmp_path),
+    }
+    socket = tmp_path / "s"
+    words = ["sh", ROOT / "config/compose/valkey.sh", "--dir", tmp_path, "--port", "0", "--unixsocket", socket]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as server:
+        try:
+            with Redis.from_url(f"unix://hotband:f00d@{socket}", protocol=2) as client:
+                assert answers(client)
+            with Redis.from_url(f"unix://admin:boss@{socket}", protocol=2) as client:
+                assert client.config_get("masteruser") == {"masteruser": "replica"}
+                assert client.config_get("masterauth") == {"masterauth": "copy"}
+                assert client.execute_command("AUTH", "replica", "copy") in {True, b"OK"}
+        finally:
+            server.terminate()
+
+
 def answers(client: Any) -> bool:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:

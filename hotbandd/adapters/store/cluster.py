@@ -1,6 +1,6 @@
 """The store in a cluster of Valkey.
 
-What takes effect at once is one document with its fence, in one slot. See docs/decisions/009 for what holds around it, and why.
+What takes effect at once is one document with its fence, in one slot. See docs/decisions/010 for what holds around it, and why.
 """
 
 from __future__ import annotations
