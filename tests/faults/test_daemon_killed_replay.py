@@ -26,7 +26,8 @@ PAIRS = ("EUR_USD", "GBP_USD", "AUD_USD")
 BEGIN, END = 1_718_820_000_000, 1_718_834_400_000  # Wednesday 2024-06-19, 18:00 to 22:00 UTC: over New York's close
 SETTINGS = {
     "HOTBAND_PAIRS": ",".join(PAIRS),
-    "CANDLE_HOT_DAYS": "36",
+    "CANDLE_HOT_DAYS": "2",  # so that what a restart reads is packed, most of it
+    "CANDLE_RETENTION_DAYS": "36",
     "ALLOC_TOP_K": "1",
     "HOTBAND_PROCESSING_INTERVAL": "60",
     "OANDA_API_KEY": "not-asked-for-here",
