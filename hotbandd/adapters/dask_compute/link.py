@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
+import dask.config
 import distributed
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -25,7 +26,7 @@ from hotbandd.errors import ComputeError, ComputeUnreachableError, ComputeVersio
 CONNECT_SEC: Final = 10.0
 GONE_SEC: Final = 15.0  # a scheduler that says nothing for so long, or has no worker, is given up
 WATCH_SEC: Final = 1.0
-CLOSE_SEC: Final = 5.0
+CLOSE_SEC: Final = 2.0  # for the client, and for workers in mid-task, which end with this process anyhow
 
 
 class LinkLostError(Exception):
@@ -214,17 +215,22 @@ async def opened(place: str | Local) -> Link:
 
 
 async def _cluster(local: Local) -> Any:
-    """Start a cluster. Its sockets are open to whoever runs on this machine, and so ask for certificates that nobody else has."""
-    return await distributed.LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=local.workers,
-        threads_per_worker=1,
-        memory_limit=local.worker_bytes,
-        dashboard_address=None,
-        protocol="tls://",
-        security=await anyio.to_thread.run_sync(Security.temporary),
-        silence_logs=logging.ERROR,
-        asynchronous=True,
-    )
+    """Start a cluster that nobody else on this machine gets into.
+
+    Its sockets ask for certificates that are made for it; its pages, which cannot be turned off, show nothing.
+    """
+    with dask.config.set({f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")}):
+        return await distributed.LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=local.workers,
+            threads_per_worker=1,
+            memory_limit=local.worker_bytes,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            protocol="tls://",
+            security=await anyio.to_thread.run_sync(Security.temporary),
+            silence_logs=logging.ERROR,
+            asynchronous=True,
+        )
 
 
 def _quiet() -> None:
@@ -234,7 +240,7 @@ def _quiet() -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(logging.ERROR)  # what is lost and found again is told under names of ours
+        logger.setLevel(logging.CRITICAL)  # what is lost and found again is told under names of ours
 
 
 def _shown(found: Any) -> Versions:
