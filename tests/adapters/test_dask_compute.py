@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import time
 from importlib.metadata import version
@@ -26,7 +27,7 @@ OURS = version("hotband")
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "CONNECT_SEC", 1.0)
+    monkeypatch.setattr(link, "CONNECT_SEC", 0.5)
 
 
 @pytest.fixture
@@ -42,6 +43,12 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dask_compute, "find_spec", lambda name: None if name == "distributed" else importlib.util)
     with pytest.raises(SettingsError, match=r"pip install 'hotband\[dask\]'"):
         DaskCompute("127.0.0.1:8786")
+
+
+def test_a_daemon_without_dask_imports_nothing_of_it() -> None:
+    check = "import sys, hotbandd.daemon; assert not {'dask', 'distributed'} & sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 async def test_where_nobody_answers_all_who_wait_are_told_at_once(tmp_path: Path) -> None:
