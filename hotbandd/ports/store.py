@@ -72,7 +72,7 @@ class Ages(NamedTuple):
 
 
 class Store(Protocol):
-    """The shared state. The only one that knows key names; every publication is one atomic, fenced step.
+    """The shared state. The only one that knows key names; every publication is one atomic, fenced step, in a cluster one per document.
 
     Raises StoreUnreachableError where the server does not answer in time, CorruptPayloadError where a value does not meet its schema.
     """

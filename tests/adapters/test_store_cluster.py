@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import msgspec
 import pytest
 
@@ -23,7 +24,7 @@ from hotbandd.errors import CorruptPayloadError, RefusedError, StoreUnreachableE
 from hotbandd.ports import Lease, Outcome
 from tests.adapters import store_samples as samples
 from tests.adapters.store_samples import AGES, PAIR, PARAM_KEY, START
-from tests.clusters import Cluster, Node, cluster
+from tests.clusters import Cluster, Node, cluster, until, whole
 from tests.valkey import PASSWORD, as_user
 
 GATES = keys.fence_in_cluster(keys.GATES_BLOB)
@@ -56,6 +57,7 @@ async def test_whoever_leads_next_fences_every_document_before_it_publishes_any(
     """A leader that was stopped behind its look at the lease is refused by the fences alone."""
     lease = await taken(store)
     await store.publish_evaluation(lease, samples.evaluation(START, lease.epoch, 1))
+    await store.publish_allocation(lease, None, samples.status(START, lease.epoch, 1))
     await store.release_lease(lease)
     other = backend_at(valkey_cluster.url())
     later = await taken(DocumentStore(other, AGES), "second")
@@ -63,6 +65,9 @@ async def test_whoever_leads_next_fences_every_document_before_it_publishes_any(
         assert await backend.get(fence) == b"%d:1:%d" % (lease.epoch, later.epoch)
     await backend.set(keys.LEADER, f"{lease.holder}:{lease.epoch}".encode())  # as it looked a moment before
     assert await store.publish_evaluation(lease, samples.evaluation(START + 1, lease.epoch, 2)) is Outcome.FENCED
+    status = samples.status(START + 1, lease.epoch, 2)
+    assert await store.publish_allocation(lease, None, status) is Outcome.FENCED
+    assert await store.allocator_status() == samples.status(START, lease.epoch, 1)
     state = await store.gate_state(PAIR)
     assert state is not None
     assert state.last_slot == START
@@ -172,8 +177,28 @@ async def test_a_user_that_a_cluster_does_not_know_is_refused(valkey_cluster: Cl
             await store.ping()
 
 
-async def test_a_cluster_that_lacks_a_slot_is_not_served_from(tmp_path: Path) -> None:
+async def test_a_server_that_was_started_again_may_have_lost_what_nobody_looks_at_and_one_that_lacks_a_slot_serves_nothing(
+    tmp_path: Path,
+) -> None:
     with cluster(tmp_path / "one", primaries=1) as made:
+        node = made.nodes[0]
+        node.admin.config_set("appendfsync", "always")  # so that no document is lost
+        async with open_valkey(made.url(), AGES) as store:
+            lease = await taken(store)
+            await store.publish_evaluation(lease, samples.evaluation(START, lease.epoch, 1))
+            assert await store.renew_lease(lease, 60_000) is True
+            node.kill()
+            node.launch()
+            await anyio.to_thread.run_sync(node.serving)
+            await anyio.to_thread.run_sync(until, lambda: whole(node), "it serves")
+            assert await store.leader() == lease
+            assert await store.renew_lease(lease, 60_000) is False
+            await store._backend.set(keys.eligible(PAIR), b"", life_ms=1)
+            await anyio.sleep(0.005)
+            again = await taken(store)
+            assert await store.give_back(again, repeat=False) == []  # no document was lost
+            assert await store._backend.get(keys.eligible(PAIR)) == b"1"
+            assert await store.renew_lease(again, 60_000) is True
         made.nodes[0].admin.execute_command("CLUSTER DELSLOTSRANGE", 0, 0)
         async with open_valkey(made.url(), AGES) as store:
             with pytest.raises(StoreUnreachableError, match="does not serve every slot"):

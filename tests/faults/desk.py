@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
@@ -139,7 +140,7 @@ class Reader:
     def __init__(self, url: str) -> None:
         self.taken: dict[str, Place] = {}
         self.read = 0
-        self.behind = 0  # what was behind the last one that was read, or heard, and so was not taken
+        self.behind = Counter[str]()  # what was behind the last one that was read, or heard, and so was not taken
         self._url = url
         self._newest: dict[tuple[str, str], Place] = {}
         self._raws: dict[tuple[str, Place], bytes] = {}
@@ -177,6 +178,6 @@ class Reader:
         assert known == raw, f"two documents of {key} at {place}"
         self.read += 1
         newest = self._newest.get((how, key), place)
-        self.behind += place < newest
+        self.behind[how] += place < newest
         self._newest[how, key] = max(newest, place)
         self.taken[key] = max(self.taken.get(key, place), place)

@@ -72,7 +72,7 @@ class Fence(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """Commands that take effect together, and only while the lease is held.
+    """Commands that take effect together, and only while the lease is held; in a cluster one after another, the document itself at once.
 
     ``over`` names a key with a JSON document and a ``ts``: where that document is later, the publication is a duplicate. ``floor``:
     where fewer publications are counted, the server lost data, and fences this one. ``again``: an equal one is no duplicate.
@@ -170,7 +170,7 @@ class Backend(Protocol):
         ...
 
     async def publish(self, publication: Publication) -> Answer:
-        """Apply a publication at once or not at all."""
+        """Apply a publication at once or not at all; in a cluster its document, the rest before and after it."""
         ...
 
     async def acquire(self, holder: str, ttl_ms: int, above: int) -> bytes:
