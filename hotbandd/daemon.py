@@ -18,7 +18,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from hotbandd import parts
-from hotbandd.adapters import http, metrics, strategies
+from hotbandd.adapters import http, memory, metrics, strategies
 from hotbandd.adapters.clock import WallClock
 from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.dask_compute import DaskCompute
@@ -123,7 +123,7 @@ async def outside(
         compute = compute_of(settings, telemetry)
         stack.push_async_callback(compute.aclose)
         live_params = FileParams(Path(settings.home), strategies.rules())
-        yield Outside(store, chosen, compute, clock, telemetry, live_params), telemetry
+        yield Outside(store, chosen, compute, clock, telemetry, live_params, memory.give_back), telemetry
 
 
 def compute_of(settings: Settings, telemetry: Telemetry | None = None) -> Compute:

@@ -65,6 +65,7 @@ class Outside:
     clock: Clock
     telemetry: Telemetry
     live_params: LiveParams = field(default_factory=FixedParams)
+    give_back_memory: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def desk(settings: Settings, outside: Outside) -> Desk:
         context=context,
         health=Health(),
         intake=intake,
-        hydrator=Hydrator(context, intake, parts.hydrator(settings, outside.source.name)),
+        hydrator=Hydrator(context, intake, parts.hydrator(settings, outside.source.name), outside.give_back_memory),
         evaluator=evaluator,
         allocator=Allocator(context, parts.allocator(settings), first=before_allocation),
     )

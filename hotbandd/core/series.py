@@ -197,10 +197,13 @@ class Series:
         self._start += end
         return True
 
-    def tighten(self) -> None:
-        """Give back the memory of days that were packed."""
-        if len(self._columns[0]) > 2 * (self._stop - self._start + _room(self._stop - self._start)):
-            self._replace(self._unpacked)
+    def tighten(self) -> bool:
+        """Lay the columns anew where most of them are days that were packed; return whether so much is free now."""
+        size = self._stop - self._start
+        if len(self._columns[0]) <= 2 * (size + _room(size)):
+            return False
+        self._replace(self._unpacked)
+        return True
 
     @property
     def _unpacked(self) -> Candles:

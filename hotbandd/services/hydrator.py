@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -52,7 +53,14 @@ class Hydrator:
     name = "hydrator"
     rank = 0
 
-    def __init__(self, context: Context, intake: Intake, rules: HydratorRules) -> None:
+    def __init__(
+        self,
+        context: Context,
+        intake: Intake,
+        rules: HydratorRules,
+        give_back_memory: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._give_back_memory = give_back_memory
         self.rules = rules
         self._market = context.market
         self._intake = intake
@@ -170,10 +178,13 @@ class Hydrator:
 
     async def _pack(self) -> None:
         """Pack the days that no step looks at any more: one per instrument and day, and after a start all of them."""
+        freed = False
         for series in self._market.series.values():
             while series.pack():
                 await checkpoint()
-            series.tighten()
+            freed = series.tighten() or freed
+        if freed:
+            self._give_back_memory()
 
     async def _publish(self, lease: Lease) -> None:
         async def one(pair: str) -> None:

@@ -84,3 +84,14 @@ async def test_a_minute_late_by_days_enters_its_packed_day() -> None:
     stored = await stage.stored()
     assert same(stored.between(at, at + MINUTE_MS), corrected)
     assert not await backend(stage).range(PLACE.recent, at, at + MINUTE_MS, 1)
+
+
+async def test_memory_is_given_back_once_after_a_start() -> None:
+    stage, given_back = await Stage(candle_hot_days=9).start(), []
+    stage.desk.hydrator._give_back_memory = lambda: given_back.append(stage.clock.now())
+    for _ in range(4):
+        await stage.step(1)
+    assert given_back == [NOW + MINUTE_MS]
+    series = stage.desk.context.market.series[EUR]
+    assert series.nbytes < 60 * series.size
+    assert same(series.candles, stage.held(EUR, 9))
