@@ -159,14 +159,27 @@ class Cluster(NamedTuple):
 
     def move(self, slot: int, target: Node) -> None:
         """Move a slot to another node, key by key, as resharding does."""
+        self.begin_move(slot, target)
+        while self.move_key(slot, target):
+            time.sleep(MOVING_SEC)
+        self.end_move(slot, target)
+
+    def begin_move(self, slot: int, target: Node) -> None:
         source = self.owner(slot)
         target.admin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", node_id(source))
         source.admin.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", node_id(target))
-        while names := source.admin.execute_command("CLUSTER GETKEYSINSLOT", slot, 1):
+
+    def move_key(self, slot: int, target: Node) -> bool:
+        """Move one key; return whether there was one."""
+        source = self.owner(slot)
+        names = source.admin.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
+        if names:
             to = (HOST, target.port, "", 0, 5000, "AUTH2", "admin", PASSWORD, "KEYS")
             source.admin.execute_command("MIGRATE", *to, *names)
-            time.sleep(MOVING_SEC)
-        for node in (target, source, *self.nodes):
+        return bool(names)
+
+    def end_move(self, slot: int, target: Node) -> None:
+        for node in (target, self.owner(slot), *self.nodes):
             if node.admin.info("replication")["role"] == "master":
                 node.admin.execute_command("CLUSTER SETSLOT", slot, "NODE", node_id(target))
 

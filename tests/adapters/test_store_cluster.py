@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 import pytest
+from redis.crc import key_slot
 
 from hotbandd.adapters.store import keys
 from hotbandd.adapters.store.cluster import ClusterBackend
@@ -20,6 +21,7 @@ from hotbandd.adapters.store.server import ValkeyServer
 from hotbandd.adapters.store.signals import ValkeySignals
 from hotbandd.adapters.store.trials import ValkeyTrials
 from hotbandd.core.candles import DAY_MS
+from hotbandd.core.documents import encode
 from hotbandd.errors import CorruptPayloadError, RefusedError, StoreUnreachableError
 from hotbandd.ports import Lease, Outcome
 from tests.adapters import store_samples as samples
@@ -127,6 +129,34 @@ async def test_nodes_that_forgot_the_scripts_are_given_them(store: DocumentStore
     for node in valkey_cluster.nodes:
         node.admin.script_flush()
     assert await store.publish_evaluation(lease, samples.evaluation(START, lease.epoch, 1)) is Outcome.PUBLISHED
+
+
+async def test_a_slot_on_the_move_is_reached(
+    backend: ClusterBackend, store: DocumentStore, valkey_cluster: Cluster
+) -> None:
+    lease = await taken(store)
+    slot = key_slot(keys.GATES_BLOB.encode())
+    source = valkey_cluster.owner(slot)
+    target = next(node for node in valkey_cluster.nodes if node is not source)
+    await store.publish_evaluation(lease, samples.evaluation(START, lease.epoch, 1))
+    blob = await backend.get(keys.GATES_BLOB)
+    valkey_cluster.begin_move(slot, target)
+    try:
+        assert valkey_cluster.move_key(slot, target)
+        async with anyio.create_task_group() as group:  # the fence is here, and the blob there, or the other way round
+            group.start_soon(store.publish_evaluation, lease, samples.evaluation(START + 1, lease.epoch, 2))
+            await anyio.sleep(0.2)
+            while valkey_cluster.move_key(slot, target):
+                pass
+            async with anyio.create_task_group() as reading:
+                for _ in range(20):
+                    reading.start_soon(backend.get, keys.GATES_BLOB)
+        later = samples.evaluation(START + 2, lease.epoch, 3)
+        assert await store.publish_evaluation(lease, later) is Outcome.PUBLISHED
+        assert await backend.get(keys.GATES_BLOB) == encode(later.blob) != blob
+    finally:
+        valkey_cluster.end_move(slot, target)
+    assert await backend.get(keys.GATES_BLOB) == encode(later.blob)
 
 
 async def test_archives_work_in_a_cluster(backend: ClusterBackend) -> None:
