@@ -81,6 +81,7 @@ class Running:
 
 async def run(plan: Plan) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; both end it well. Raises HotbandError where it cannot go on."""
+    memory.keep_large_apart()
     async with AsyncExitStack() as stack:
         group = await stack.enter_async_context(anyio.create_task_group())
         desk_box: list[Desk] = []
