@@ -283,11 +283,10 @@ def whole(node: Node) -> bool:
 
 
 @contextmanager
-def watched(folder: Path, *, sentinels: int = 3) -> Iterator[Watched]:
+def watched(folder: Path, *, sentinels: int = 3, quorum: int = 2) -> Iterator[Watched]:
     """Run a primary, a replica, and Sentinels that know one another."""
     primary = Node(folder / "0")
     replica = Node(folder / "1", "--replicaof", f"{HOST} {primary.port}")
-    quorum = sentinels // 2 + 1
     guards = [SentinelNode(folder / f"sentinel{n}", primary, quorum) for n in range(sentinels)]
     with ExitStack() as stack:
         for node in (primary, replica, *guards):

@@ -214,7 +214,6 @@ class Nodes(AsyncCoreCommands):
 
     async def processes(self) -> frozenset[str]:
         """Return what tells the server processes that serve slots from any other: a promoted replica, or one that was started again."""
-        await self.one(Call(("PING",)))  # with the map of slots drawn anew where a node fell silent
         found: set[str] = set()
 
         async def look(client: Redis) -> None:
