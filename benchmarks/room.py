@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import resource
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -21,9 +23,9 @@ import anyio
 from redis.asyncio import Redis
 
 from hotbandd import daemon, parts
-from hotbandd.adapters import log, metrics
+from hotbandd.adapters import log, memory, metrics
 from hotbandd.adapters.clock import VirtualClock
-from hotbandd.adapters.compute import InlineCompute
+from hotbandd.adapters.compute import InlineCompute, ProcessCompute
 from hotbandd.adapters.embedded_valkey import embedded
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.simulator.defaults import DEMO_START_MS
@@ -35,7 +37,7 @@ from hotbandd.core.candle_files import read_candles
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, concatenate
 from hotbandd.core.documents import EvaluationPoint, Signal
 from hotbandd.core.series import Series
-from hotbandd.ports import Store
+from hotbandd.ports import Compute, Store
 from hotbandd.services.loop import Due
 from hotbandd.settings import Settings, load
 
@@ -44,6 +46,7 @@ DAYS = 90
 HOT = (DAYS, 7, 4, 3, 2)
 SIGNAL_DAYS = (7, 1)
 FEW, MORE = 2, 6  # instruments of two whole processes; what they differ by is an instrument's
+RESIDENT = 5, 35
 SLOT_MS = 900_000
 SLOTS = 30 * DAY_MS // SLOT_MS
 MB = 1e6
@@ -169,13 +172,20 @@ async def remember(store: Store, lease: Any, pairs: Iterable[str], key: str) -> 
         await store.put_evaluation_points(lease, pair, key, points)
 
 
-async def held(count: int) -> tuple[int, dict[str, int]]:
-    """Return what a whole process holds after some slots with so many instruments, bytes: all of it, and by the file that asked for it."""
-    chosen = replace(settings(), pairs=many(count), session_trading_enabled=False)
+@asynccontextmanager
+async def led(count: int, compute: Compute) -> AsyncIterator[Store]:
+    """Run the loops over so many instruments: load their history, then some slots with a month of evaluations before them."""
+    chosen = replace(settings(CANDLE_HOT_DAYS="3"), pairs=many(count), session_trading_enabled=False)
     clock = VirtualClock(DEMO_START_MS)
     async with server() as (url, _), open_valkey(url, parts.ages(chosen)) as store:
-        tracemalloc.start()
-        outside = daemon.Outside(store, SimulatedSource(), InlineCompute(), clock, metrics.telemetry(clock.now))
+        outside = daemon.Outside(
+            store,
+            SimulatedSource(),
+            compute,
+            clock,
+            metrics.telemetry(clock.now),
+            give_back_memory=memory.give_back,
+        )
         desk = daemon.desk(chosen, outside)
         lease = await store.acquire_lease("benchmark", 3_600_000)
         if lease is None:
@@ -192,13 +202,36 @@ async def held(count: int) -> tuple[int, dict[str, int]]:
             await desk.evaluator.step(Due(slot, slot))
             await desk.allocator.step(Due(slot, slot))
         gc.collect()
+        yield store
+
+
+async def held(count: int) -> tuple[int, dict[str, int]]:
+    """Return what a whole process holds with so many instruments, bytes: all of it, and by the file that asked for it."""
+    tracemalloc.start()
+    async with led(count, InlineCompute()):
         by_file: dict[str, int] = {}
         for one in tracemalloc.take_snapshot().statistics("filename"):
-            name = one.traceback[0].filename
-            short = "/".join(Path(name).parts[-2:])
+            short = "/".join(Path(one.traceback[0].filename).parts[-2:])
             by_file[short] = by_file.get(short, 0) + one.size
-        tracemalloc.stop()
-        return sum(by_file.values()), by_file
+    tracemalloc.stop()
+    return sum(by_file.values()), by_file
+
+
+async def resident(count: int) -> int:
+    """Return what is resident of this process with so many instruments, bytes (Linux)."""
+    memory.keep_large_apart()
+    compute = ProcessCompute(1)
+    try:
+        async with led(count, compute):
+            return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    finally:
+        await compute.aclose()
+
+
+async def resident_apart(count: int) -> int:
+    """Return the same of a process of its own."""
+    found = await anyio.run_process([sys.executable, "-m", "benchmarks.room", "--resident", str(count)])
+    return int(found.stdout)
 
 
 async def whole() -> Row:
@@ -207,7 +240,12 @@ async def whole() -> Row:
     more, of_more = await held(MORE)
     each = {name: (size - of_few.get(name, 0)) / (MORE - FEW) / MB for name, size in of_more.items()}
     most = {name: mb for name, mb in sorted(each.items(), key=lambda part: -part[1]) if mb > 0.01}
-    return {"process_mb_per_instrument": (more - few) / (MORE - FEW) / MB, "by_file_mb": most}
+    apart = [await resident_apart(count) for count in RESIDENT]
+    return {
+        "held_mb_per_instrument": (more - few) / (MORE - FEW) / MB,
+        "resident_mb_per_instrument": (apart[1] - apart[0]) / (RESIDENT[1] - RESIDENT[0]) / MB,
+        "by_file_mb": most,
+    }
 
 
 async def measure(files: Sequence[Path]) -> dict[str, Any]:
@@ -233,8 +271,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--resident", type=int, metavar="N", help="print what is resident with N instruments, bytes")
     chosen = parser.parse_args()
     log.configure("error", "console", interactive=False, secrets=())
+    if chosen.resident:
+        print(anyio.run(resident, chosen.resident))
+        return
     found = anyio.run(measure, chosen.files, backend_options={"use_uvloop": True})
     if chosen.json:
         print(json.dumps(found))
