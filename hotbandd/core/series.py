@@ -197,13 +197,11 @@ class Series:
         self._start += end
         return True
 
-    def tighten(self) -> bool:
-        """Lay the columns anew where most of them are days that were packed; return whether so much is free now."""
+    def tighten(self) -> None:
+        """Lay the columns anew where most of them are days that were packed."""
         size = self._stop - self._start
-        if len(self._columns[0]) <= 2 * (size + _room(size)):
-            return False
-        self._replace(self._unpacked)
-        return True
+        if len(self._columns[0]) > 2 * (size + _room(size)):
+            self._replace(self._unpacked)
 
     @property
     def _unpacked(self) -> Candles:

@@ -178,12 +178,13 @@ class Hydrator:
 
     async def _pack(self) -> None:
         """Pack the days that no step looks at any more: one per instrument and day, and after a start all of them."""
-        freed = False
+        packed = False
         for series in self._market.series.values():
             while series.pack():
+                packed = True
                 await checkpoint()
-            freed = series.tighten() or freed
-        if freed:
+            series.tighten()
+        if packed:
             self._give_back_memory()
 
     async def _publish(self, lease: Lease) -> None:
