@@ -197,7 +197,10 @@ class Hydrator:
         filled = {pair: series.newest for pair, series in self._market.series.items() if series.size}
         for pair, newest in filled.items():
             self._telemetry.newest_candle(pair, newest + MINUTE_MS)
-        await together([pair for pair, newest in filled.items() if newest > self._published.get(pair, -1)], one)
+        due = [pair for pair, newest in filled.items() if newest > self._published.get(pair, -1)]
+        # The first time a whole day goes out, long work each: side by side, they would keep the event loop from everything else.
+        await together([pair for pair in due if pair not in self._published], one, at_once=1)
+        await together([pair for pair in due if pair in self._published], one)
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
         rules = self.rules

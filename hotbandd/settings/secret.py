@@ -5,7 +5,9 @@ from __future__ import annotations
 import hmac
 import re
 from typing import Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
+
+from hotbandd.settings.urls import split
 
 MASK: Final = "***"
 
@@ -51,7 +53,7 @@ class Secret:
 
 def url_passwords(url: str) -> tuple[str, ...]:
     """Return the passwords that a URL carries, as written and as meant."""
-    parts = urlsplit(url)
+    parts = split(url)
     written = parts.password
     options = parse_qs(parts.query)
     found = [

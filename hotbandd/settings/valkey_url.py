@@ -10,6 +10,8 @@ import re
 from typing import Final, Literal, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from hotbandd.settings.urls import split
+
 ACCEPTED: Final = (
     "redis://HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER or redis+cluster://HOST:PORT,HOST:PORT, "
     "each with rediss in the place of redis for TLS (its certificate checked), or unix:///SOCKET"
@@ -57,12 +59,12 @@ class Several(NamedTuple):
 
 def layout(url: str) -> Layout:
     """Return what a URL leads to."""
-    return _LAYOUTS.get(urlsplit(url).scheme.partition("+")[2], "server")
+    return _LAYOUTS.get(url.partition(":")[0].partition("+")[2].lower(), "server")
 
 
 def several(url: str) -> Several:
     """Take a checked URL of Sentinels or of a cluster apart."""
-    parts, kind = urlsplit(url), layout(url)
+    parts, kind = split(url), layout(url)
     found = options(parts)
     username, password = (
         found.pop(name, None) or (unquote(written) if written else None)
@@ -76,7 +78,7 @@ def several(url: str) -> Several:
 def check(url: str) -> None:
     """Raise ValueError with a clause that says what is wrong with a URL, without repeating any of its values."""
     try:
-        parts = urlsplit(url)
+        parts = split(url)
         named = all(host for host, _ in _nodes(parts))
     except ValueError as error:
         raise ValueError("it is not a URL") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -13,6 +12,7 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from hotbandd.adapters.store import tls
 from hotbandd.errors import SettingsError
 from hotbandd.settings import valkey_url
+from hotbandd.settings.urls import split
 
 CONNECTIONS = 8
 SOCKET_SEC = 1.0  # one reply, one connection, or one free place in the pool: half of what a recovery may take
@@ -67,7 +67,7 @@ def single_node(host: str, port: int, found: valkey_url.Several, seconds: float)
 
 def place(url: str) -> str:
     """Return where a URL points to, without user and password."""
-    parts = urlsplit(url)
+    parts = split(url)
     server = parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
     if valkey_url.layout(url) == "sentinel":
         server += f"/{valkey_url.several(url).master}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 from typing import Final
-from urllib.parse import urlsplit
 
 from hotbandd.errors import SettingsError
+from hotbandd.settings.urls import split
 from hotbandd.settings.valkey_url import CA_FILE, CERTIFICATE, KEY, options
 
 _MARK: Final = " (TLS)"
@@ -28,7 +28,7 @@ def asked_for(place: str) -> bool:
 
 def check_files(url: str) -> None:
     """Raise SettingsError for a file of certificates that is not there or is none; connecting would fail much later."""
-    found = options(urlsplit(url))
+    found = options(split(url))
     context = ssl.create_default_context()
     name = CA_FILE
     try:
