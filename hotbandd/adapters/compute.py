@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -180,15 +180,19 @@ def _measured(call: Callable[[], T]) -> tuple[T, int]:
 async def _end(pool: ProcessPoolExecutor, grace_sec: float) -> None:
     """End a pool and the thread that manages it: left to the interpreter's own end, that thread may close what the end still uses.
 
-    Workers that are left after the grace are killed. One that died with the lock of the queue leaves the others waiting for it.
+    Workers that are left after the grace are killed. One that died with the lock of the queue leaves the others waiting for it; one that
+    died with a large task on its way leaves, in Python up to 3.11.4, a thread that writes to nobody, until nobody can read either.
     """
     processes = list((pool._processes or {}).values())
+    queue: Any = getattr(pool, "_call_queue", None)
     shutdown = partial(pool.shutdown, wait=True, cancel_futures=True)
     with anyio.move_on_after(grace_sec, shield=True):
         await anyio.to_thread.run_sync(shutdown, abandon_on_cancel=True)
         return
     for process in processes:
         process.kill()
+    if queue is not None:
+        queue._reader.close()
     with anyio.move_on_after(GRACE_SEC, shield=True):
         await anyio.to_thread.run_sync(shutdown, abandon_on_cancel=True)
 

@@ -70,6 +70,25 @@ async def test_a_worker_killed_while_idle_takes_the_others_of_its_pool_with_it(v
     assert left == set(), "a thread of the pool outlives it"
 
 
+def length_after(data: bytes, seconds: float) -> int:
+    time.sleep(seconds)
+    return len(data)
+
+
+async def test_a_worker_killed_with_a_large_task_on_its_way_leaves_no_thread_behind():
+    threads = set(threading.enumerate())
+    pool = ProcessCompute(1)
+    pid = await pool.run(own_pid)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(pool.run, length_after, bytes(30_000_000), 0.3)
+        await anyio.sleep(0.05)  # into the first one, with the next in the pipe
+        os.kill(pid, signal.SIGKILL)
+    await pool.aclose()
+    left = {thread for thread in threading.enumerate() if not thread.name.startswith("AnyIO")} - threads
+    assert left == set(), "a thread of the pool outlives it"
+
+
 HELD: list[bytes] = []
 
 
