@@ -181,20 +181,26 @@ async def _end(pool: ProcessPoolExecutor, grace_sec: float) -> None:
     """End a pool and the thread that manages it: left to the interpreter's own end, that thread may close what the end still uses.
 
     Workers that are left after the grace are killed. One that died with the lock of the queue leaves the others waiting for it; one that
-    died with a large task on its way leaves, in Python up to 3.11.4, a thread that writes to nobody, until nobody can read either.
+    died with a large task on its way leaves, in older releases of Python, a thread that writes to nobody, until nobody can read either.
     """
     processes = list((pool._processes or {}).values())
     queue: Any = getattr(pool, "_call_queue", None)
     shutdown = partial(pool.shutdown, wait=True, cancel_futures=True)
-    with anyio.move_on_after(grace_sec, shield=True):
-        await anyio.to_thread.run_sync(shutdown, abandon_on_cancel=True)
-        return
-    for process in processes:
-        process.kill()
-    if queue is not None:
-        queue._reader.close()
-    with anyio.move_on_after(GRACE_SEC, shield=True):
-        await anyio.to_thread.run_sync(shutdown, abandon_on_cancel=True)
+    # Called once: two at a time would close the same queue twice.
+    ending = asyncio.create_task(anyio.to_thread.run_sync(shutdown, abandon_on_cancel=True))
+    with anyio.CancelScope(shield=True):
+        await asyncio.wait({ending}, timeout=grace_sec)
+        if not ending.done():
+            for process in processes:
+                process.kill()
+            await asyncio.wait({ending}, timeout=GRACE_SEC)
+        if not ending.done() and queue is not None:
+            queue._reader.close()
+            await asyncio.wait({ending}, timeout=GRACE_SEC)
+    if ending.done():
+        ending.result()
+    else:
+        ending.cancel()
 
 
 def _begin() -> None:
