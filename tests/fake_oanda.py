@@ -76,7 +76,7 @@ class FakeOanda:
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     connected: list[float] = field(default_factory=list)  # when each connection came
-    spoilt: Counter[Fault] = field(default_factory=Counter)  # candles that were sent and cannot be true
+    spoilt: Counter[Fault] = field(default_factory=Counter)  # candles that were asked for, sent, and cannot be true
     retry_after: str = "0"
     closes_each: bool = False
     _faults: deque[Fault] = field(default_factory=deque)
@@ -176,7 +176,9 @@ class FakeOanda:
         asked = held.between(start, min(stop, self.now() + 1)).take(slice(0, count or None))
         rows = _misshapen([_row(asked, i, self.now()) for i in range(asked.size)], fault)
         if fault in SPOILING:
-            self.spoilt[fault] += sum(row["complete"] for row in rows[::SPOILT_EVERY])
+            end = start + count * MINUTE_MS if count else stop  # behind a hole, as many as were asked for reach further
+            spoilt = zip(rows[::SPOILT_EVERY], asked.t[::SPOILT_EVERY].tolist(), strict=True)
+            self.spoilt[fault] += sum(row["complete"] and t < end for row, t in spoilt)
         named = "ABC_XYZ" if fault is Fault.OTHER_INSTRUMENT else instrument
         answer = _json({"instrument": named, "granularity": query["granularity"], "candles": rows})
         return answer._replace(body=answer.body[: len(answer.body) // 2]) if fault is Fault.TRUNCATED_JSON else answer
