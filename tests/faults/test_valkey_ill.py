@@ -69,7 +69,7 @@ async def disk_full(one: Stand, random: Random, last: Lasting) -> None:
 
 async def loading(one: Stand, random: Random, last: Lasting) -> None:
     one.server.kill()
-    one.server.start(**{"key-load-delay": str(random.randint(2, 30))})
+    one.server.start(**{"key-load-delay": str(random.randint(2, 15))})
     await last()
     await in_thread(one.server.serving)
     one.server.client.config_set("key-load-delay", 0)
