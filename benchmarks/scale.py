@@ -84,10 +84,23 @@ async def timed(step: Awaitable[object]) -> float:
     return time.perf_counter() - began
 
 
+async def stepped(one: desk.Desk, clock: VirtualClock) -> dict[str, list[float]]:
+    """Let minutes pass; return the seconds of each step, by loop."""
+    taken: dict[str, list[float]] = {"hydrator": [], "evaluator": [], "allocator": []}
+    for minute in range(1, MINUTES + 1):
+        now = DEMO_START_MS + minute * MINUTE_MS
+        clock._now = now + LAG_MS
+        taken["hydrator"].append(await timed(one.hydrator.step(Due(now, now))))
+        if minute % EVALUATE == 0:
+            taken["evaluator"].append(await timed(one.evaluator.step(Due(now, now))))
+        if minute % ALLOCATE == 0:
+            taken["allocator"].append(await timed(one.allocator.step(Due(now, now))))
+    return taken
+
+
 async def measure(count: int, days: int) -> dict[str, float]:
     """Return the figures for so many instruments."""
     chosen, clock = settings(count, days), VirtualClock(DEMO_START_MS)
-    taken: dict[str, list[float]] = {"hydrator": [], "evaluator": [], "allocator": []}
     with tempfile.TemporaryDirectory() as folder:
         async with (
             embedded(Path(folder)) as url,
@@ -107,14 +120,7 @@ async def measure(count: int, days: int) -> dict[str, float]:
             loaded = time.perf_counter() - began
             first = await timed(one.evaluator.step(Due(DEMO_START_MS, DEMO_START_MS)))
             await meter.begin()
-            for minute in range(1, MINUTES + 1):
-                now = DEMO_START_MS + minute * MINUTE_MS
-                clock._now = now + LAG_MS
-                taken["hydrator"].append(await timed(one.hydrator.step(Due(now, now))))
-                if minute % EVALUATE == 0:
-                    taken["evaluator"].append(await timed(one.evaluator.step(Due(now, now))))
-                if minute % ALLOCATE == 0:
-                    taken["allocator"].append(await timed(one.allocator.step(Due(now, now))))
+            taken = await stepped(one, clock)
             used = {
                 f"{name}_per_instrument_minute": found / count / MINUTES
                 for name, found in (await meter.since()).items()

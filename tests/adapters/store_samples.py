@@ -148,3 +148,8 @@ def status(ts: int = START, epoch: int = 1, seq: int = 1) -> AllocatorStatus:
         epoch=epoch,
         seq=seq,
     )
+
+
+def assert_same(found: Candles, expected: Candles) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -20,7 +20,7 @@ from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.valkey import ValkeyBackend
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, concatenate, empty, merge, of_columns
 from tests.adapters.conftest import Bench
-from tests.adapters.store_samples import AGES, PAIR
+from tests.adapters.store_samples import AGES, PAIR, assert_same
 
 PLACE = keys.CandlePlace(PAIR, "M1")
 FOREVER = 2**53
@@ -48,11 +48,6 @@ def day(number: int, step: int = 30, price: float = 1.1) -> Candles:
 
 def days(numbers: Sequence[int]) -> Candles:
     return concatenate(day(number) for number in numbers)
-
-
-def assert_same(found: Candles, expected: Candles) -> None:
-    for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 async def whole(store: DocumentStore) -> Candles:

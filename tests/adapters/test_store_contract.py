@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import anyio
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,16 +20,11 @@ from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Lease, ManifoldUpdate, Outcome, Store
 from tests.adapters import store_samples as samples
 from tests.adapters.conftest import Bench
-from tests.adapters.store_samples import PAIR, PARAM_KEY, START
+from tests.adapters.store_samples import PAIR, PARAM_KEY, START, assert_same
 from tests.valkey import eventually
 
 FOREVER = 2**53
 CANDLES = keys.candles(PAIR, "M1")
-
-
-def assert_same(found: Candles, expected: Candles) -> None:
-    for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 async def stored(store: Store) -> Candles:
