@@ -39,7 +39,7 @@ from hotbandd.core.trials import Spec
 from hotbandd.operations.progress import Silent
 from hotbandd.operations.trials import BEFORE_DAYS, SET_DAYS_A_TASK, Done, Trials
 from hotbandd.ports import Compute, Store, TrialArchive
-from hotbandd.settings import load
+from hotbandd.settings import Settings, load
 from tests.dask_cluster import cluster
 from tests.processes import command_line, descendants
 from tests.valkey import eventually
@@ -63,18 +63,18 @@ def spec_of(instruments: int, sets: int, days: int) -> Spec:
     return trials.parse(document, strategies.rules())
 
 
-def runner(store: Store, archive: TrialArchive, compute: Compute, spec: Spec) -> Trials:
+def runner(store: Store, archive: TrialArchive, compute: Compute, spec: Spec, settings: Settings = SETTINGS) -> Trials:
     """Return trials over a store."""
     return Trials(
         store=store,
         archive=archive,
         compute=compute,
-        calendar=parts.calendar(SETTINGS),
-        setup=parts.setup(SETTINGS),
+        calendar=parts.calendar(settings),
+        setup=parts.setup(settings),
         default_setup=parts.default_setup(),
-        base=dict.fromkeys(spec.instruments, parts.params(SETTINGS)),
-        family=SETTINGS.kernel,
-        granularity=SETTINGS.candle_gran,
+        base=dict.fromkeys(spec.instruments, parts.params(settings)),
+        family=settings.kernel,
+        granularity=settings.candle_gran,
         holder="benchmark",
         progress=Silent(),
     )

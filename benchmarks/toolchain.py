@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 
 from benchmarks.backtest import grid
+from benchmarks.dask_trials import runner
 from hotbandd import parts
 from hotbandd.adapters import log, plots, strategies, yaml_text
 from hotbandd.adapters.compute import ProcessCompute
@@ -36,7 +37,6 @@ from hotbandd.operations.backfill import Backfill, Wanted
 from hotbandd.operations.prime import Measure, Prime
 from hotbandd.operations.progress import Silent
 from hotbandd.operations.report import Report
-from hotbandd.operations.trials import Trials
 from hotbandd.settings import load
 from tests.conftest import SHARED_DATA
 from tests.fake_oanda import TOKEN, fake_oanda
@@ -101,21 +101,8 @@ async def run(
     spec: Spec, store: DocumentStore, archive: ValkeyTrials, compute: ProcessCompute, now: int
 ) -> dict[str, Any]:
     """Time a grid."""
-    runner = Trials(
-        store=store,
-        archive=archive,
-        compute=compute,
-        calendar=parts.calendar(SETTINGS),
-        setup=parts.setup(SETTINGS),
-        default_setup=parts.default_setup(),
-        base=dict.fromkeys(spec.instruments, parts.params(SETTINGS)),
-        family=SETTINGS.kernel,
-        granularity=SETTINGS.candle_gran,
-        holder="benchmark",
-        progress=Silent(),
-    )
     began = time.perf_counter()
-    done = await runner.run(spec, now)
+    done = await runner(store, archive, compute, spec, SETTINGS).run(spec, now)
     return {"seconds": time.perf_counter() - began, "runs": done.now, "instruments": len(spec.instruments)}
 
 
