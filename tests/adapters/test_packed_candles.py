@@ -259,8 +259,9 @@ class KilledError(Exception):
     pass
 
 
-async def test_who_is_killed_between_put_and_pack_leaves_nothing_behind_that_is_lost_or_double(bench: Bench) -> None:
+async def test_who_is_killed_while_days_are_packed_leaves_nothing_behind_that_is_lost_or_double(bench: Bench) -> None:
     for at in range(5):
+        await store_of(bench, hot=KEPT).put_candles(PAIR, "M1", days(range(10)))
         backend, store = watched(bench)
 
         async def die(packed: PackDay, backend: Watched = backend, at: int = at) -> None:
@@ -269,9 +270,27 @@ async def test_who_is_killed_between_put_and_pack_leaves_nothing_behind_that_is_
 
         backend.before = die
         with pytest.raises(KilledError):
-            await store.put_candles(PAIR, "M1", days(range(10)))
+            await store.put_candles(PAIR, "M1", empty())
         assert_same(await whole(store_of(bench)), days(range(10)))
     await store_of(bench).put_candles(PAIR, "M1", empty())
+    assert_same(await whole(store_of(bench)), days(range(10)))
+    assert min(await single(bench)) >= 9 - SETTLED
+
+
+async def test_a_back_fill_goes_to_its_packed_days_and_one_that_was_killed_can_be_gone_on_with(bench: Bench) -> None:
+    await store_of(bench).put_candles(PAIR, "M1", day(9))
+    backend, store = watched(bench)
+
+    async def die(packed: PackDay) -> None:
+        assert await single(bench) == [9]
+        if len(backend.packed) == 3:
+            raise KilledError
+
+    backend.before = die
+    with pytest.raises(KilledError):
+        await store.put_candles(PAIR, "M1", days(range(9)))
+    assert_same(await whole(store_of(bench)), merge(days(range(2)), day(9)))
+    await store_of(bench).put_candles(PAIR, "M1", days(range(9)))
     assert_same(await whole(store_of(bench)), days(range(10)))
     assert min(await single(bench)) >= 9 - SETTLED
 

@@ -96,6 +96,13 @@ class Answer(NamedTuple):
     counted: int
 
 
+class Ends(NamedTuple):
+    """The member of the highest score in a sorted set, and the lowest score."""
+
+    newest: Scored
+    oldest: float
+
+
 class PackDay(NamedTuple):
     """Set the value of a day, and remove its members with scores in [first, last] from the sorted set.
 
@@ -133,8 +140,8 @@ class Backend(Protocol):
         """Set a string."""
         ...
 
-    async def put(self, key: str, members: Sequence[Scored]) -> None:
-        """Make each member the only one of its score, at once."""
+    async def put(self, key: str, members: Sequence[Scored]) -> Ends:
+        """Make each member, of which there is at least one, the only one of its score, at once; return where the set ends then."""
         ...
 
     async def trim(self, key: str, before: int) -> None:

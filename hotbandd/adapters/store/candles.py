@@ -1,8 +1,8 @@
 """Candles in the store: one member per minute while they are recent, one value per day from then on.
 
-Whatever is put goes to the sorted set first, and is moved to its packed day in one step of the server, and only if neither changed
-since they were read. So a candle is always in one place or in both, never in none; where it is in both, the sorted set has the newer one.
-Readers look at the sorted set first: what is moved meanwhile they find in the packed day.
+What is put goes to the sorted set, and is moved to its packed day in one step of the server, and only if neither changed since they were
+read; what is late goes to its packed day likewise. So a candle is always in one place or in both, never in none; where it is in both, the
+sorted set has the newer one. Readers look at the sorted set first: what is moved meanwhile they find in the packed day.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 from anyio.lowlevel import checkpoint
 
-from hotbandd.adapters.store.backend import Backend, PackDay, Scored
+from hotbandd.adapters.store.backend import Backend, Ends, PackDay, Scored
 from hotbandd.adapters.store.codec import CHUNK, Members, pages
 from hotbandd.adapters.store.keys import CandlePlace, Expiries
 from hotbandd.core import packed_day
@@ -29,6 +29,7 @@ from hotbandd.ports import Page
 log = structlog.get_logger()
 
 FIRST_MS: Final = -(2**53)
+_LAST_MS: Final = 2**53
 AT_ONCE: Final = 8  # days packed with one put, some 5 ms each; the next one goes on
 BATCH: Final = 16  # packed days read at a time
 _CANDLES: Final = Members(msgspec.json.Decoder(list[Candle]), attrgetter("t"))
@@ -44,29 +45,53 @@ class StoredCandles:
 
     async def put(self, place: CandlePlace, candles: Candles) -> None:
         """Store candles, one per minute; pack and trim what is old enough, before the newest stored one."""
-        await self._put(place, candles)
-        newest = await self._newest(place)
-        if newest is None:
+        until = self._packed.get(place)
+        newest, refused = FIRST_MS, candles.take(slice(0))
+        if until is None or not candles.size or candles.t[0] < until:  # a start, a back-fill, a late candle
+            newest = max([await self._newest(place), *candles.t[-1:].tolist()])
+            until = self._until(place, newest)
+            refused = await self._put_late(place, candles.between(newest - self._expiries.candles_kept_ms, until))
+            candles = merge(refused, candles.between(until, _LAST_MS))
+        if ends := await self._put(place, candles):
+            rows, _ = _CANDLES.decode([ends.newest])
+            newest = rows[0].t if rows else await self._newest(place)
+            if ends.oldest < newest - self._expiries.candles_kept_ms:
+                await self._backend.trim(place.recent, newest - self._expiries.candles_kept_ms)
+        if newest == FIRST_MS:
             return
-        await self._backend.trim(place.recent, newest - self._expiries.candles_kept_ms)
-        until = _day_of(newest - self._expiries.candles_hot_ms - _spread(place))
-        late = candles.size > 0 and int(candles.t[0]) < until
-        if (late or self._packed.get(place) != until) and await self._settle(place, newest, until):
+        until = self._until(place, newest)
+        if (refused.size or self._packed.get(place) != until) and await self._settle(place, newest, until):
             self._packed[place] = until
 
-    async def _put(self, place: CandlePlace, candles: Candles) -> None:
+    async def _put_late(self, place: CandlePlace, late: Candles) -> Candles:
+        """Put candles into their packed days; return those whose day could not be packed now."""
+        refused = []
+        for day in np.unique(late.t // DAY_MS * DAY_MS).tolist():
+            part = late.between(day, day + DAY_MS)
+            if not await self._pack(place, day, part):
+                refused.append(part)
+        return concatenate(refused)
+
+    async def _put(self, place: CandlePlace, candles: Candles) -> Ends | None:
+        """Put candles into the sorted set; return its ends, if there were any candles."""
+        ends = None
         for start in range(0, candles.size, CHUNK):
             chunk = candles.take(slice(start, start + CHUNK))
-            await self._backend.put(place.recent, [(encode(row), row.t) for row in chunk.rows()])
+            ends = await self._backend.put(place.recent, [(encode(row), row.t) for row in chunk.rows()])
             await checkpoint()
+        return ends
 
-    async def _newest(self, place: CandlePlace) -> int | None:
+    async def _newest(self, place: CandlePlace) -> int:
         """Return the newest open time. Foreign members with a wild score do not count: all candles would be trimmed."""
         for limit in (1, CHUNK):
             rows, _ = _CANDLES.decode(await self._backend.newest(place.recent, limit))
             if rows:
                 return rows[0].t
-        return None
+        return FIRST_MS
+
+    def _until(self, place: CandlePlace, newest: int) -> int:
+        """Return the day before which all days are packed."""
+        return _day_of(newest - self._expiries.candles_hot_ms - _spread(place))
 
     async def _settle(self, place: CandlePlace, newest: int, until: int) -> bool:
         """Pack days before one, unpack those from it on, and drop those that are too old; return whether all of it is done."""
@@ -88,19 +113,24 @@ class StoredCandles:
             await self._unpack(place, [day for day in packed if day >= until])
         return True
 
-    async def _pack(self, place: CandlePlace, day: int) -> None:
-        """Move a day's members into its packed value; what is corrupt among them stays, for the day to be rebuilt."""
+    async def _pack(self, place: CandlePlace, day: int, late: Candles | None = None) -> bool:
+        """Move a day's members into its packed value, and late candles with them; return whether that was done.
+
+        What is corrupt among the members stays, for the day to be rebuilt.
+        """
         members = [member async for member in self._members(place, day)]
         rows, corrupt = _CANDLES.decode(members)
         new = of_rows(rows)
         if corrupt or not (np.diff(new.t) > 0).all():
             log.warning("store.day_not_packed", key=place.recent, day=_name(day), corrupt=corrupt)
-            return
+            return False
         (old,) = await self._backend.fields(place.packed, [_name(day)])
-        value = packed_day.pack(merge(self._unpacked(place, day, old) or of_rows([]), new))
+        found = merge(self._unpacked(place, day, old) or of_rows([]), new)
+        value = packed_day.pack(found if late is None else merge(found, late))
         written = [member for member, _ in members]
-        await self._backend.pack(PackDay(place, _name(day), (day, day + DAY_MS - 1), written, old, value))
+        done = await self._backend.pack(PackDay(place, _name(day), (day, day + DAY_MS - 1), written, old, value))
         await checkpoint()
+        return done
 
     async def _unpack(self, place: CandlePlace, days: Iterable[int]) -> None:
         """Put days back that are recent by now, as after a change of settings. Their packed values stay until they are packed again."""

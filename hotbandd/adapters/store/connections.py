@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import HiredisRespSerializer
 
 from hotbandd.adapters.store import tls
 from hotbandd.errors import SettingsError
@@ -18,6 +19,8 @@ CONNECTIONS = 8
 SOCKET_SEC = 1.0  # one reply, one connection, or one free place in the pool: half of what a recovery may take
 SENTINEL_SEC = 0.5  # one answer of a Sentinel: of three, two may be silent
 RETRIES = 3
+Pool = TypeVar("Pool", bound=ConnectionPool)
+
 _PROTOCOL = 2  # with RESP3 a connection left in mid-reply is not noticed
 
 
@@ -55,7 +58,7 @@ def node(host: str, port: int, found: valkey_url.Several) -> Redis:
         password=found.password,
         **_tls_files(found),
     )
-    return Redis.from_pool(pool)
+    return Redis.from_pool(_packing(pool))
 
 
 def single_node(host: str, port: int, found: valkey_url.Several, seconds: float) -> Redis:
@@ -78,9 +81,26 @@ def _client(url: str, **options: Any) -> Redis:
     try:
         if valkey_url.layout(url) == "sentinel":
             return _primary(valkey_url.several(url), options)
-        return Redis.from_pool(BlockingConnectionPool.from_url(url, protocol=_PROTOCOL, **options))
+        return Redis.from_pool(_packing(BlockingConnectionPool.from_url(url, protocol=_PROTOCOL, **options)))
     except ValueError as error:
         raise SettingsError(f"VALKEY_URL is not a usable address of a server: {error}.") from error
+
+
+class _Packing:
+    """A connection that packs commands with hiredis, as redis-py's other client does: the asynchronous one is five times as slow."""
+
+    _serializer: Final = HiredisRespSerializer()
+
+    def pack_command(self, *words: Any) -> list[bytes]:
+        packed: list[bytes] = self._serializer.pack(*words)
+        return packed
+
+
+def _packing(pool: Pool) -> Pool:
+    """Let the connections of a pool pack their commands so."""
+    plain = pool.connection_class
+    pool.connection_class = type(plain.__name__, (_Packing, plain), {})
+    return pool
 
 
 class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -118,6 +138,7 @@ def _primary(found: valkey_url.Several, options: dict[str, Any]) -> Redis:
         **secured,
         **options,
     )
+    _packing(client.connection_pool)
     return client
 
 

@@ -19,6 +19,7 @@ from hotbandd.adapters.store.backend import (
     Answer,
     Command,
     Delete,
+    Ends,
     Fence,
     PackDay,
     Publication,
@@ -58,6 +59,11 @@ class SortedSet:
             self._sorted = self._sorted and (not self._scores or score > self._scores[-1])
             self._scores.append(score)
         self._members[score] = member
+
+    def ends(self) -> Ends:
+        """Return the ends of a set that is not empty."""
+        scores = self._ascending()
+        return Ends((self._members[scores[-1]], float(scores[-1])), float(scores[0]))
 
     def trim(self, before: int) -> None:
         """Remove the members whose score is below a bound."""
@@ -130,11 +136,12 @@ class MemoryBackend:
         if not (only_if_missing and key in self._values):
             self._keep(key, value, life_ms)
 
-    async def put(self, key: str, members: Sequence[Scored]) -> None:
+    async def put(self, key: str, members: Sequence[Scored]) -> Ends:
         """Make each member the only one of its score."""
         found = self._set_at(key)
         for member, score in members:
             found.put(member, int(score))
+        return found.ends()
 
     async def trim(self, key: str, before: int) -> None:
         """Remove the members whose score is below a bound."""

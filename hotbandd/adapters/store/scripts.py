@@ -42,7 +42,8 @@ end
 
 # KEYS: the sorted set. ARGV: members, each ended by a newline; their scores likewise, ascending. (As words of their own, packing them
 # costs the client several times what all the rest does.)
-# Where nothing lies between the first score and the last, as in a back-fill, there is nothing to replace.
+# Where nothing lies between the first score and the last, as in a back-fill, there is nothing to replace. Returns the member of the highest
+# score, that score, and the lowest one.
 PUT = (
     _PUT
     + """
@@ -59,6 +60,8 @@ for member in string.gmatch(ARGV[1], '([^\\n]*)\\n') do
   end
 end
 if anew then redis.call('ZADD', KEYS[1], unpack(turned)) end
+local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return {newest[1], newest[2], redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]}
 """
 )
 

@@ -15,6 +15,7 @@ from hotbandd.adapters.store.backend import (
     Answer,
     Command,
     Delete,
+    Ends,
     Messages,
     PackDay,
     Publication,
@@ -112,11 +113,11 @@ class ValkeyBackend:
         """Set a string."""
         await self.ask(key, self.client.set(key, value, px=life_ms, nx=only_if_missing))
 
-    async def put(self, key: str, members: Sequence[Scored]) -> None:
-        """Make each member the only one of its score, at once."""
-        if members:
-            lines = b"".join(member + b"\n" for member, _ in members), "".join(f"{int(at)}\n" for _, at in members)
-            await self.ask(key, self._put([key], lines))
+    async def put(self, key: str, members: Sequence[Scored]) -> Ends:
+        """Make each member the only one of its score, at once; return where the set ends then."""
+        lines = b"".join(member + b"\n" for member, _ in members), "".join(f"{int(at)}\n" for _, at in members)
+        newest, score, oldest = await self.ask(key, self._put([key], lines))
+        return Ends((newest, float(score)), float(oldest))
 
     async def trim(self, key: str, before: int) -> None:
         """Remove the members whose score is below a bound."""
