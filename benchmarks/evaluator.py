@@ -61,7 +61,7 @@ async def cold(folder: Path) -> dict[str, float]:
         began = time.perf_counter()
         clock = VirtualClock(begin)
         desk = await build(chosen, clock, store)
-        await desk.hydrator._intake.restore(begin)
+        await desk.hydrator._intake.restore(chosen.pairs, begin)
         restored = time.perf_counter()
         for series in desk.context.market.series.values():
             manifold.measure_series(series, "calibrated")

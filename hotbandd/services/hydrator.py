@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import anyio
+import numpy as np
 import structlog
 from anyio.lowlevel import checkpoint
 
 from hotbandd.core import manifold, manifold_documents
-from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Ints
 from hotbandd.core.entry_bounds import EntryBounds
 from hotbandd.core.manifold_documents import Form, Origin
-from hotbandd.core.series import Series
+from hotbandd.core.series import MetricColumns, Series
 from hotbandd.errors import SourceUnreachableError
 from hotbandd.ports import Lease, ManifoldUpdate
 from hotbandd.services.context import Context
@@ -27,7 +27,8 @@ log = structlog.get_logger()
 HERE_CANDLES = (
     100  # up to so many candles are measured here, within a millisecond: as long as a worker's answer takes alone
 )
-LONG_CANDLES = 20_000  # a series with more candles to measure than this is a task of its own
+TASK_CANDLES = 20_000
+LOADED_TOGETHER = 16  # instruments whose histories are loaded side by side
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ class Hydrator:
         await self._intake.give_back(self._clock.now())
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
-        if self._market.loaded.is_set() and self.rules.for_readers:
-            await self._pack()
+        await self._pack()
 
     async def _restore(self, lease: Lease) -> None:
         """Begin with what the store holds. Give back what it lost of what is known here: the history first, for decisions read it."""
@@ -115,7 +115,10 @@ class Hydrator:
                 await self._give_back(lease, pair, series)
         self._published.clear()
         self._market.settle(lease.epoch)
-        await self._intake.restore(self._clock.now())
+        for some in _parted(self._market.pairs):
+            await self._intake.restore(some, self._clock.now())
+            await self._measure()
+            await self._pack()
         self._epoch = lease.epoch
 
     async def _give_back(self, lease: Lease, pair: str, series: Series) -> None:
@@ -134,7 +137,7 @@ class Hydrator:
 
     async def _make_do(self) -> None:
         """While the source is away, let decisions go on with the stored history, where that is whole."""
-        if self._market.loaded.is_set() or self._intake.missing:
+        if self._market.loaded.is_set() or self._intake.incomplete:
             return
         if all(series.size for series in self._market.series.values()):
             await self._measure()
@@ -142,27 +145,30 @@ class Hydrator:
             self._market.loaded.set()
 
     async def _load(self, lease: Lease, until: int) -> None:
-        """Go on with the history until the next step is due, or the source has none of it now."""
-        while True:
-            missing = self._intake.missing
-            if await self._intake.history(self._clock.now()):
-                await self._measure()
-                self._published.clear()  # the last day's hazards look back further now
-                await self._publish(lease)
-                log.info("hydrator.loaded", candles={pair: s.size for pair, s in self._market.series.items()})
-                self._market.loaded.set()
-                return
-            if self._intake.missing == missing or self._clock.now() >= until:
-                return
+        """Go on with the history, a few instruments at a time, until the next step is due, or the source has none of it now."""
+        for some in _parted(self._intake.incomplete):
+            days = {pair: self._last_day(self._market.series[pair]) for pair in some}
+            await self._intake.history(some, self._clock.now())
+            await self._measure()
+            for pair, day in days.items():
+                if not _same(day, self._last_day(self._market.series[pair])):
+                    self._published.pop(pair, None)  # its hazards look back further now
+            await self._publish(lease)
+            await self._pack()
+            if self._clock.now() >= until:
+                break
+        if not self._intake.incomplete:
+            log.info("hydrator.loaded", candles={pair: s.size for pair, s in self._market.series.items()})
+            self._market.loaded.set()
+
+    def _last_day(self, series: Series) -> tuple[Ints, MetricColumns]:
+        last = slice(series.rank(series.newest - DAY_MS, "right"), None)
+        return series.take(last).t.copy(), MetricColumns(*(column.copy() for column in series.measures(last)))
 
     async def _measure(self) -> None:
-        """Measure the windows that new candles end: long series in tasks of their own, the others together."""
+        """Measure the windows that new candles end, of several instruments together while those are few."""
         waiting = [series for series in self._market.series.values() if series.measured < series.size]
-        short = [series for series in waiting if series.size - series.measured <= LONG_CANDLES]
-        tasks = [[series] for series in waiting if series not in short] + ([short] if short else [])
-        async with anyio.create_task_group() as group:
-            for task in tasks:
-                group.start_soon(self._measure_some, task)
+        await together(_tasks(waiting), self._measure_some, at_once=2 * self._compute.width)
 
     async def _measure_some(self, series: list[Series]) -> None:
         began = time.perf_counter()
@@ -178,9 +184,11 @@ class Hydrator:
 
     async def _pack(self) -> None:
         """Pack the days that no step looks at any more: one per instrument and day, and after a start all of them."""
-        packed = False
-        for series in self._market.series.values():
-            while series.pack():
+        if not self.rules.for_readers:
+            return
+        packed, incomplete = False, set(self._intake.incomplete)
+        for pair, series in self._market.series.items():
+            while pair not in incomplete and series.pack():
                 packed = True
                 await checkpoint()
             series.tighten()
@@ -233,3 +241,27 @@ class Hydrator:
         """Return the index of the first candle that is to be published: what is new, at first a day."""
         since = self._published.get(pair, series.newest - DAY_MS)
         return series.rank(since, "right")
+
+
+def _parted(pairs: Sequence[str]) -> list[Sequence[str]]:
+    """Return instruments in parts, so few that their histories do not matter to the memory while they are not packed."""
+    return [pairs[start : start + LOADED_TOGETHER] for start in range(0, len(pairs), LOADED_TOGETHER)]
+
+
+def _tasks(waiting: Iterable[Series]) -> list[list[Series]]:
+    """Return series as tasks of so many candles to measure, or of one series with more."""
+    tasks: list[list[Series]] = []
+    room = 0
+    for series in waiting:
+        size = series.size - series.measured
+        if size > room:
+            tasks.append([])
+            room = TASK_CANDLES
+        tasks[-1].append(series)
+        room -= size
+    return tasks
+
+
+def _same(one: tuple[Ints, MetricColumns], other: tuple[Ints, MetricColumns]) -> bool:
+    columns = zip((one[0], *one[1]), (other[0], *other[1]), strict=True)
+    return all(np.array_equal(mine, others, equal_nan=True) for mine, others in columns)

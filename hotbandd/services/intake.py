@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NamedTuple
@@ -70,14 +70,15 @@ class Intake:
         self._backlogs = {pair: _Backlog() for pair in context.market.pairs}
 
     @property
-    def missing(self) -> int:
-        """Number of ranges of the history that are still to be fetched."""
-        return sum(len(backlog.ranges) for backlog in self._backlogs.values())
+    def incomplete(self) -> list[str]:
+        """The instruments whose history is still to be fetched, or some of it, or to be stored."""
+        return [pair for pair, backlog in self._backlogs.items() if backlog.ranges or backlog.staged]
 
-    async def restore(self, now: int) -> None:
-        """Read the stored history, and plan what of it has to be fetched; what this process holds already, the store gets back later."""
+    async def restore(self, pairs: Iterable[str], now: int) -> None:
+        """Read their stored history, and plan what of it has to be fetched; what this process holds already, the store gets back later."""
         oldest = self._oldest(now)
-        for pair, series in self._market.series.items():
+        for pair in pairs:
+            series = self._market.series[pair]
             if series.size:
                 self._backlogs[pair].unsure = True
                 continue
@@ -173,21 +174,23 @@ class Intake:
         if due and not backlog.ranges and not backlog.staged:
             await self._fetch_whole(pair, due[0].wanted, now, pause=2 * due[0].pause)
 
-    async def history(self, now: int) -> bool:
-        """Fetch the next range of each instrument's history; return whether all of it is there."""
+    async def history(self, pairs: Sequence[str], now: int) -> None:
+        """Fetch the history of some instruments, each as far as the source has it now."""
 
         async def one(pair: str) -> None:
             backlog = self._backlogs[pair]
-            try:
-                backlog.staged += await self._fetch_whole(pair, backlog.ranges[0], now, stage=True)
-            except SourceUnreachableError as error:
-                self._warn(pair, error)
-            else:
+            while backlog.ranges:
+                try:
+                    backlog.staged += await self._fetch_whole(pair, backlog.ranges[0], now, stage=True)
+                except SourceUnreachableError as error:
+                    self._warn(pair, error)
+                    return
                 del backlog.ranges[0]
 
-        await self._for_each([pair for pair, backlog in self._backlogs.items() if backlog.ranges], one)
+        await self._for_each([pair for pair in pairs if self._backlogs[pair].ranges], one)
         await self._save()
-        for pair, backlog in self._backlogs.items():
+        for pair in pairs:
+            backlog = self._backlogs[pair]
             if not backlog.ranges and backlog.staged:
                 staged = sorted(backlog.staged, key=lambda part: int(part.t[0]))
                 joined = columns.check(
@@ -196,7 +199,6 @@ class Intake:
                 self._market.series[pair].add(joined)
                 backlog.staged = []
                 await anyio.lowlevel.checkpoint()
-        return not self.missing
 
     def forget(self, now: int) -> None:
         """Drop candles that are older than the history is long."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from redis.asyncio import SSLConnection
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Connection, SSLConnection
 from redis.asyncio.sentinel import SentinelManagedSSLConnection
 
 from hotbandd.adapters.store import connections
@@ -21,7 +23,7 @@ async def test_tls_is_spoken_to_sentinels_and_to_the_primary() -> None:
     url = "rediss+sentinel://me:pass@a,b/desk/2?ssl_ca_certs=/ca.pem&sentinel_username=w&sentinel_password=hush"
     client = connections.pooled(url)
     pool = client.connection_pool
-    assert pool.connection_class is SentinelManagedSSLConnection
+    assert issubclass(pool.connection_class, SentinelManagedSSLConnection)
     assert {
         "db": 2,
         "username": "me",
@@ -39,9 +41,18 @@ def test_tls_is_spoken_to_the_nodes_of_a_cluster() -> None:
     found = several("rediss+cluster://me:pass@a?ssl_ca_certs=/ca.pem")
     for client in (connections.node("::1", 7, found), connections.single_node("::1", 7, found, 1.0)):
         pool = client.connection_pool
-        assert pool.connection_class is SSLConnection
+        assert issubclass(pool.connection_class, SSLConnection)
         expected = {"host": "::1", "port": 7, "username": "me", "password": "pass", "ssl_ca_certs": "/ca.pem"}
         assert expected.items() <= pool.connection_kwargs.items()
+
+
+WORDS = st.lists(st.text() | st.binary() | st.integers(-(2**63), 2**63), max_size=5)
+
+
+@given(st.sampled_from(["GET", "CONFIG SET", "EVALSHA"]), WORDS)
+def test_commands_are_packed_as_the_client_packs_them_itself(command: str, words: list[str | bytes | int]) -> None:
+    mine, plain = connections.single("redis://a", 1.0).connection_pool.make_connection(), Connection(protocol=2)
+    assert b"".join(mine.pack_command(command, *words)) == b"".join(plain.pack_command(command, *words))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 
@@ -176,11 +178,11 @@ async def test_a_store_that_lost_the_history_has_it_back_before_the_market_is_se
     await regained(stage)
     restored = stage.desk.hydrator._intake.restore
 
-    async def restore(now: int) -> None:
+    async def restore(pairs: Sequence[str], now: int) -> None:
         with anyio.fail_after(1):
             await market.settled(stage.desk.context.leadership.lease.epoch)
         assert await stage.store.manifold_history(EUR, 0, 2**53) == before
-        await restored(now)
+        await restored(pairs, now)
 
     stage.desk.hydrator._intake.restore = restore
     if source_away:
