@@ -130,9 +130,15 @@ def signals(rows: Rows, family: Family) -> list[documents.Signal]:
 
 
 def document(
-    series: Series, instrument: str, family: Family, bounds: Bounds, form: Form, origin: Origin
+    series: Series,
+    instrument: str,
+    family: Family,
+    bounds: Bounds,
+    form: Form,
+    origin: Origin,
+    known: Texture | None = None,
 ) -> documents.Manifold | None:
-    """Return the manifold of the newest measured candle; None where no window ends in it."""
+    """Return the manifold of the newest measured candle; None where no window ends in it. ``known``: textures up to it, if they are."""
     newest = series.measured - 1
     recent = slice(max(0, newest + 1 - COEFF_WINDOW), newest + 1)
     candles, metrics = series.take(recent), series.measures(recent)
@@ -144,7 +150,7 @@ def document(
         ts=int(candles.t[-1]) + MINUTE_MS,
         price=float(candles.close[-1]),
         state=state_of(family, rupture),
-        metrics=_structure(candles, metrics),
+        metrics=_structure(metrics, known or _newest_texture(candles, metrics)),
         coeffs=documents.Coefficients(
             sigma_eff=sigma_eff(candles.close), lambda_=float(metrics.hazard[-1]), lambda_hazard=rupture
         ),
@@ -158,11 +164,15 @@ def document(
     )
 
 
-def _structure(candles: Candles, metrics: MetricColumns) -> documents.Structure:
+def _structure(metrics: MetricColumns, grain: Texture) -> documents.Structure:
     """Return the newest metrics, and the texture of their window while all its candles are there."""
     c, s, h, r, _ = (float(column[-1]) for column in metrics)
-    grain = _records(_texture(candles.take(slice(-WINDOW - 1, None)), metrics.rupture[-1:]))[0]
-    return documents.Structure(coherence=c, stability=s, entropy=h, rupture=r, **grain)
+    newest = Texture(*(column[-1:] for column in grain))
+    return documents.Structure(coherence=c, stability=s, entropy=h, rupture=r, **_records(newest)[0])
+
+
+def _newest_texture(candles: Candles, metrics: MetricColumns) -> Texture:
+    return _texture(candles.take(slice(-WINDOW - 1, None)), metrics.rupture[-1:])
 
 
 def guard(metrics: MetricColumns, bounds: Bounds) -> documents.Guard:

@@ -173,6 +173,8 @@ class Series:
 
     def trim(self, before_ms: int) -> None:
         """Forget candles that open before a moment."""
+        if not self.size or self.opened(0) >= before_ms:
+            return
         gone = self.rank(before_ms)
         packed = min(gone, self._cold.size)
         self._cold.trim(packed)

@@ -28,6 +28,7 @@ HERE_CANDLES = (
     100  # up to so many candles are measured here, within a millisecond: as long as a worker's answer takes alone
 )
 TASK_CANDLES = 20_000
+PACKED_A_STEP = 32  # days, some 3 ms each
 LOADED_TOGETHER = 16  # instruments whose histories are loaded side by side
 
 
@@ -106,7 +107,7 @@ class Hydrator:
         await self._intake.give_back(self._clock.now())
         if not self._market.loaded.is_set():
             await self._load(lease, until=self.next_due(due.moment).wake)
-        await self._pack()
+        await self._pack(self._market.pairs, most=PACKED_A_STEP)
 
     async def _restore(self, lease: Lease) -> None:
         """Begin with what the store holds. Give back what it lost of what is known here: the history first, for decisions read it."""
@@ -118,7 +119,7 @@ class Hydrator:
         for some in _parted(self._market.pairs):
             await self._intake.restore(some, self._clock.now())
             await self._measure()
-            await self._pack()
+            await self._pack(some)
         self._epoch = lease.epoch
 
     async def _give_back(self, lease: Lease, pair: str, series: Series) -> None:
@@ -154,7 +155,7 @@ class Hydrator:
                 if not _same(day, self._last_day(self._market.series[pair])):
                     self._published.pop(pair, None)  # its hazards look back further now
             await self._publish(lease)
-            await self._pack()
+            await self._pack(some)
             if self._clock.now() >= until:
                 break
         if not self._intake.incomplete:
@@ -182,14 +183,18 @@ class Hydrator:
             manifold.complete(one, structure, family)
         self._telemetry.kernel(time.perf_counter() - began)
 
-    async def _pack(self) -> None:
-        """Pack the days that no step looks at any more: one per instrument and day, and after a start all of them."""
+    async def _pack(self, pairs: Iterable[str], most: int | None = None) -> None:
+        """Pack the days that no step looks at any more, after a start all of them, then one per instrument and day.
+
+        ``most``: so many days, as the same day of all instruments grows old at the same minute.
+        """
         if not self.rules.for_readers:
             return
-        packed, incomplete = False, set(self._intake.incomplete)
-        for pair, series in self._market.series.items():
-            while pair not in incomplete and series.pack():
-                packed = True
+        packed, incomplete = 0, set(self._intake.incomplete)
+        for pair in pairs:
+            series = self._market.series[pair]
+            while pair not in incomplete and packed != most and series.pack():
+                packed += 1
                 await checkpoint()
             series.tighten()
         if packed:
@@ -206,19 +211,21 @@ class Hydrator:
         for pair, newest in filled.items():
             self._telemetry.newest_candle(pair, newest + MINUTE_MS)
         due = [pair for pair, newest in filled.items() if newest > self._published.get(pair, -1)]
+        first = [pair for pair in due if pair not in self._published]
+        later = [pair for pair in due if pair in self._published]
         # The first time a whole day goes out, long work each: side by side, they would keep the event loop from everything else.
-        await together([pair for pair in due if pair not in self._published], one, at_once=1)
-        await together([pair for pair in due if pair in self._published], one)
+        await together(first, one, at_once=1)
+        await together(later, one)
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
         rules = self.rules
         bounds = rules.bounds.at_newest(*rules.bounds.newest_of(series, series.size))
         origin = Origin(rules.source, lease.epoch, series.newest + MINUTE_MS)
-        document = manifold_documents.document(series, pair, rules.family, bounds, rules.form, origin)
+        rows = manifold_documents.rows_of(series, self._unpublished(pair, series), rules.family, rules.form)
+        document = manifold_documents.document(series, pair, rules.family, bounds, rules.form, origin, rows.texture)
         if document is None:
             return
         first = self._published.get(pair)
-        rows = manifold_documents.rows_of(series, self._unpublished(pair, series), rules.family, rules.form)
         points, signals = manifold_documents.points(rows), manifold_documents.signals(rows, rules.family)
         if first is None:
             await self._store.put_manifold_history(lease, pair, points)
