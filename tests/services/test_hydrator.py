@@ -11,6 +11,7 @@ from hotbandd import parts
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, concatenate
+from hotbandd.core.manifold import COEFF_WINDOW, WINDOW
 from hotbandd.core.series import Series
 from hotbandd.errors import FencedError, SourceUnreachableError
 from hotbandd.services import market as markets
@@ -76,6 +77,7 @@ async def test_the_newest_manifold_bears_the_close_of_the_newest_candle():
 async def test_a_manifold_is_published_once_and_again_only_with_a_new_candle():
     stage = await Stage().start()
     await stage.step()
+    assert stage.store.calls.count("publish_manifold") == 1
     stage.store.calls.clear()
     await stage.step(0.5)
     assert "publish_manifold" not in stage.store.calls
@@ -89,6 +91,16 @@ async def test_at_a_start_the_history_of_the_last_day_is_rebuilt_as_the_whole_se
     await stage.step()
     points = await stage.store.manifold_history(EUR, 0, 2**53)
     assert points == [point for point in stage.points(stage.whole(7)) if point.ts > NOW - DAY_MS]
+
+
+async def test_what_the_rest_of_the_history_does_not_change_is_not_published_again():
+    stage = await Stage(candle_hot_days=7).start()
+    assert (
+        stage.whole(3).size > 2 * COEFF_WINDOW + WINDOW
+    )  # so every hazard of the last day looks back over recent candles alone
+    await stage.step()
+    assert stage.desk.context.market.loaded.is_set()
+    assert stage.store.calls.count("put_manifold_history") == stage.store.calls.count("publish_manifold") == 1
 
 
 async def test_hazards_of_that_history_look_back_over_all_that_was_loaded():

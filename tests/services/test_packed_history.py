@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
+
+import pytest
 
 from hotbandd.adapters.store import keys
 from hotbandd.adapters.store.backend import PackDay
 from hotbandd.core.candles import DAY_MS, MINUTE_MS
+from hotbandd.ports import Page
+from hotbandd.services import hydrator
 from tests.services.scenes import NOW, PAIRS
 from tests.services.test_intake import EUR, Stage, same
 
@@ -95,3 +100,71 @@ async def test_memory_is_given_back_once_after_a_start() -> None:
     series = stage.desk.context.market.series[EUR]
     assert series.nbytes < 60 * series.size
     assert same(series.candles, stage.held(EUR, 9))
+
+
+def room(stage: Stage) -> list[float]:
+    """Return the bytes that each instrument's candles and metrics take, per candle."""
+    return [series.nbytes / max(1, series.size) for series in stage.desk.context.market.series.values()]
+
+
+def packed_sizes(stage: Stage) -> list[int]:
+    return [series._cold.size for series in stage.desk.context.market.series.values()]
+
+
+async def test_a_history_is_loaded_and_packed_a_few_instruments_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hydrator, "LOADED_TOGETHER", 1)
+    stage = await Stage(candle_hot_days=9).start()
+    seen: list[tuple[str, list[float]]] = []
+    fetch = stage.source.fetch
+
+    def watched(pair: str, start: int, end: int) -> AsyncIterator[Page]:
+        seen.append((pair, room(stage)))
+        return fetch(pair, start, end)
+
+    stage.source.fetch = watched  # type: ignore[method-assign]
+    await stage.step()
+    assert stage.desk.context.market.loaded.is_set()
+    history = seen[len(PAIRS) :]
+    assert [pair for pair, _ in history] == sorted([pair for pair, _ in history], key=PAIRS.index)
+    for pair, taken in history:
+        at = PAIRS.index(pair)
+        assert all(each < 60 for each in taken[:at])
+        assert all(each > 100 for each in taken[at:])
+    await stage.start()
+    await stage.step(1)
+    assert max(room(stage)) < 60
+
+
+async def test_new_minutes_do_not_wait_for_a_long_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hydrator, "LOADED_TOGETHER", 1)
+    stage = await Stage(candle_hot_days=9).start()
+    fetch = stage.source.fetch
+
+    def slow(pair: str, start: int, end: int) -> AsyncIterator[Page]:
+        stage.clock.moment += 0 if end == stage.clock.moment else MINUTE_MS
+        return fetch(pair, start, end)
+
+    stage.source.fetch = slow  # type: ignore[method-assign]
+    series = stage.desk.context.market.series
+    for loaded in (False, False, True):
+        began = stage.clock.now()
+        await stage.step()
+        assert stage.desk.context.market.loaded.is_set() is loaded
+        assert {one.newest for one in series.values()} == {began // MINUTE_MS * MINUTE_MS - MINUTE_MS}
+    for pair, one in series.items():
+        assert same(one.candles, stage.held(pair, 9).closed_by(one.newest + MINUTE_MS))
+
+
+async def test_the_same_day_of_all_instruments_is_not_packed_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hydrator, "PACKED_A_STEP", 1)
+    stage = await Stage(candle_hot_days=9).start()
+    await stage.step()
+    await stage.step(DAY_MS // MINUTE_MS)
+    sizes = [packed_sizes(stage)]
+    for _ in PAIRS:
+        await stage.step(1)
+        sizes.append(packed_sizes(stage))
+    grown = [
+        sum(now > before for now, before in zip(*both, strict=True)) for both in zip(sizes[1:], sizes, strict=False)
+    ]
+    assert grown == [1, 1, 0]
