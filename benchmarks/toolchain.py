@@ -121,7 +121,7 @@ async def real(home: Path, compute: ProcessCompute) -> dict[str, Any]:
             await store.put_candles(pair, SETTINGS.candle_gran, candles)
         document = {"window_days": 60, "defaults": axes(), "instruments": [{"instrument": pair} for pair in pairs]}
         found = await run(trials.parse(document, strategies.rules()), store, archive, compute, end)
-        await Report(archive, FolderArtifacts(home), compute, plots.report_page).run(1, 5, end)
+        await Report(archive, FolderArtifacts(home), compute, plots.report_page, Silent()).run(1, 5, end)
         best = [config for pair in pairs if (config := await archive.best(pair)) is not None]
         await store.aclose()
     lucks = {config.instrument: config.luck for config in best}

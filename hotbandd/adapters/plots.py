@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 import plotly.graph_objects as go
 from markdown_it import MarkdownIt
 from plotly.subplots import make_subplots
 
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Floats, Ints
-from hotbandd.core.findings import Finding
+from hotbandd.core.findings import Finding, foremost
 from hotbandd.core.series import MetricColumns
 from kernels.backtest import REASONS, Trades
 
 MOST_BARS: Final = 4000  # more candles than a screen has columns only make a page slow
+MOST_DRAWN: Final = 20  # instruments; a page with the grids of a thousand would be slow, and nobody would find anything
 _WIDTHS_MIN: Final = (1, 5, 15, 30, 60, 240, 1440)
 _UP, _DOWN, _QUIET, _LINE, _FAINT = "#1a7f5a", "#c0392b", "#8a8f98", "#2c5aa0", "#c3d2ea"
 _ROWS: Final = ("price", "equity and drawdown, log return", "coherence", "stability", "entropy", "rupture")
@@ -44,6 +44,9 @@ td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) {{ text-align: 
 """
 
 
+_LEFT_OUT: Final = "<p>Drawn are {drawn} of {all} instruments: the winners with the highest deflated Sharpe, then the highest calmar.</p>"
+
+
 class Shown(NamedTuple):
     """A back-test to be plotted: its candles and metrics, trades, and the bounds that metrics are drawn against, None for none."""
 
@@ -60,16 +63,21 @@ def backtest_page(title: str, words: str, table: Sequence[Sequence[str]], shown:
 
 
 def report_page(text: str, findings: Sequence[Finding]) -> bytes:
-    """Return a report in Markdown as a page, with plots: equity of the winners, the grid as heat maps, the walk-forward."""
+    """Return a report in Markdown as a page, with plots: equity of the winners, the grid as heat maps, the walk-forward.
+
+    Of more findings than MOST_DRAWN the foremost are drawn, and a sentence says so.
+    """
     body = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
-    drawn = [_equity_figure(findings), *_grid_figures(findings), _forward_figure(findings)]
+    chosen = foremost(findings, MOST_DRAWN)
+    drawn = [_equity_figure(chosen), *_grid_figures(chosen), _forward_figure(chosen)]
     shown = [figure for figure in drawn if figure.data]
     plots = "".join(
         figure.to_html(full_html=False, include_plotlyjs=not i, config={"displaylogo": False})
         for i, figure in enumerate(shown)
     )
     title = text.partition("\n")[0].removeprefix("# ")
-    return _REPORT.format(title=escape(title), body=body, plots=plots).encode()
+    left_out = _LEFT_OUT.format(drawn=len(chosen), all=len(findings)) if len(chosen) < len(findings) else ""
+    return _REPORT.format(title=escape(title), body=body, plots=left_out + plots).encode()
 
 
 def _equity_figure(findings: Sequence[Finding]) -> go.Figure:
@@ -88,25 +96,24 @@ def _grid_figures(findings: Sequence[Finding]) -> list[go.Figure]:
 
 
 def _grid_figure(found: Finding) -> go.Figure | None:
-    """Draw the mean calmar over the two parameters of a grid that take the most values; None where fewer than two vary."""
-    params = [msgspec.structs.asdict(run.params) for run in found.runs]
-    values = {name: sorted({str(one[name]) for one in params}, key=_numeric) for name in params[0]}
-    varied = sorted((name for name in values if len(values[name]) > 1), key=lambda name: (-len(values[name]), name))
-    if len(varied) < 2:
+    """Draw the surface of a grid; None where there is none."""
+    shown = found.surface
+    if shown is None:
         return None
-    x, y = varied[:2]
-    cells: dict[tuple[str, str], list[float]] = {}
-    for run, one in zip(found.runs, params, strict=True):
-        cells.setdefault((str(one[x]), str(one[y])), []).append(run.summary.calmar)
-    z = [[float(np.mean(cells.get((a, b), [np.nan]))) for a in values[x]] for b in values[y]]
     figure = go.Figure(
         go.Heatmap(
-            x=values[x], y=values[y], z=z, colorscale="RdBu", zmid=0, colorbar_title="calmar", texttemplate="%{z:.2f}"
+            x=shown.xs,
+            y=shown.ys,
+            z=shown.z,
+            colorscale="RdBu",
+            zmid=0,
+            colorbar_title="calmar",
+            texttemplate="%{z:.2f}",
         )
     )
     figure.update_layout(title=f"{found.instrument}: mean calmar over the grid", template="plotly_white", height=360)
-    figure.update_xaxes(title=x, type="category")
-    figure.update_yaxes(title=y, type="category")
+    figure.update_xaxes(title=shown.x, type="category")
+    figure.update_yaxes(title=shown.y, type="category")
     return figure
 
 
@@ -122,13 +129,6 @@ def _forward_figure(findings: Sequence[Finding]) -> go.Figure:
         title="Walk-forward: what the choice of 20 days made on the 10 days after", template="plotly_white", height=420
     )
     return figure
-
-
-def _numeric(text: str) -> tuple[float, str]:
-    try:
-        return float(text), text
-    except ValueError:
-        return float("inf"), text
 
 
 def backtest_figure(shown: Shown) -> go.Figure:

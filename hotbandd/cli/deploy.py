@@ -136,9 +136,9 @@ class _Flow:
         return f"{done.now} of {done.total} combinations ran, {done.before} were finished before"
 
     async def _report(self) -> str:
-        made = await Report(self.bench.trials, self.bench.artifacts, self.bench.compute, plots.report_page).run(
-            REPORT_DAYS, self.min_trades, common.wall_ms()
-        )
+        bench = self.bench
+        report = Report(bench.trials, bench.artifacts, bench.compute, plots.report_page, self.shown)
+        made = await report.run(REPORT_DAYS, self.min_trades, common.wall_ms())
         return f"{len(made.winners)} winners; {made.files[0]}"
 
     async def _promote(self) -> str:

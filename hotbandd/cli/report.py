@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from hotbandd.adapters import plots
-from hotbandd.cli import common
+from hotbandd.cli import common, progress
 from hotbandd.cli.workbench import workbench
 from hotbandd.operations.report import FOLDER, Made, Report
 
@@ -18,8 +18,9 @@ def report_command(*, days: int, min_trades: int, out: Path | None, as_json: boo
 
     async def work() -> Made:
         async with workbench(settings) as bench:
-            report = Report(bench.trials, bench.artifacts, bench.compute, plots.report_page)
-            return await report.run(days, min_trades, common.wall_ms(), out.absolute() if out else FOLDER)
+            with progress.shown() as shown:
+                report = Report(bench.trials, bench.artifacts, bench.compute, plots.report_page, shown)
+                return await report.run(days, min_trades, common.wall_ms(), out.absolute() if out else FOLDER)
 
     made = common.run(work)
     if as_json:

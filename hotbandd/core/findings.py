@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from hotbandd.core import assessment, winners
+from hotbandd.core.means import GlobalWinner
 from hotbandd.core.spans import MIN_COVERAGE
+from hotbandd.core.surface import Surface, surface
 from hotbandd.core.trial_documents import FoldResult, Luck, TrialRun
-from hotbandd.core.winners import GlobalWinner
 
 FIGURES: Final = ("trades", "pnl", "calmar", "profit factor", "win rate", "max drawdown")
+NAMED: Final = 30  # more instruments than that are counted, where one sentence would name them all
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The runs of one instrument's newest spec, and the winner among them with how much of it may be luck; None where none qualifies."""
+    """What the runs of one instrument's newest trial tell; of the runs themselves only two are kept.
+
+    ``best``: the best one, whether it qualifies or not; ``winner``: the best one that does, None where none does, with
+    how much of it may be luck; ``surface``: how they did over the grid.
+    """
 
     instrument: str
-    runs: Sequence[TrialRun]
+    runs: int
+    best: TrialRun
     winner: TrialRun | None
     luck: Luck | None = None
-
-    @property
-    def best(self) -> TrialRun:
-        """The best run, whether it qualifies or not."""
-        return winners.ranked(self.runs)[0]
+    surface: Surface | None = None
 
 
-def newest_runs(runs: Iterable[TrialRun]) -> Mapping[str, list[TrialRun]]:
-    """Return each instrument's runs of the trials that ran last on it, instruments in alphabetical order."""
-    by_instrument: dict[str, list[TrialRun]] = {}
-    for run in runs:
-        by_instrument.setdefault(run.instrument, []).append(run)
-    return {name: _of_newest_spec(by_instrument[name]) for name in sorted(by_instrument)}
+def of(runs: Sequence[TrialRun], min_trades: int) -> Finding:
+    """Return the finding of an instrument's runs, of which there is at least one; its luck is not known yet."""
+    return Finding(
+        runs[0].instrument,
+        len(runs),
+        winners.ranked(runs)[0],
+        winners.winner(runs, min_trades),
+        surface=surface(runs),
+    )
 
 
-def _of_newest_spec(runs: Sequence[TrialRun]) -> list[TrialRun]:
-    newest = max(runs, key=lambda run: (run.ts, run.spec))
-    same = (run for run in runs if (run.spec, run.ts) == (newest.spec, newest.ts))
-    return sorted(same, key=lambda run: run.param_key)
+def foremost(findings: Sequence[Finding], count: int) -> list[Finding]:
+    """Return so many findings that are most worth a look, in the order given: winners by deflated Sharpe and calmar, then others by calmar."""
+    places = sorted(range(len(findings)), key=lambda place: _interest(findings[place]))
+    return [findings[place] for place in sorted(places[:count])]
+
+
+def _interest(found: Finding) -> tuple[bool, float, float]:
+    known = found.luck.deflated_sharpe if found.luck else None
+    return found.winner is None, 1.0 if known is None else -known, -(found.winner or found.best).summary.calmar
 
 
 def markdown(
@@ -53,7 +64,7 @@ def markdown(
     luck: Luck | None = None,
 ) -> str:
     """Return the report as Markdown; ``luck`` is that of the best over all instruments."""
-    total = sum(len(found.runs) for found in findings)
+    total = sum(found.runs for found in findings)
     won = sum(found.winner is not None for found in findings)
     lines = [
         f"# Trials of the last {days} days",
@@ -121,7 +132,7 @@ def _luck(found: Finding) -> list[str]:
                 "back-fill the window and try again. An earlier best configuration is left to expire."
             ]
         return [
-            f"- **{found.instrument}**: no set qualifies; the best of {len(found.runs)} made {best.summary.pnl_total:+.2%} in "
+            f"- **{found.instrument}**: no set qualifies; the best of {found.runs} made {best.summary.pnl_total:+.2%} in "
             f"{best.summary.trades} trades. An earlier best configuration is left to expire."
         ]
     words = found.luck.words if found.luck else "How much of it is luck is not known."
@@ -139,9 +150,13 @@ def _global(best: GlobalWinner | None) -> str:
     if best is None:
         return "No set that ran on every instrument earned on average; there is no global configuration."
     return (
-        f"`{best.param_key}` has the highest mean calmar, {best.mean_calmar:.2f}, over {', '.join(best.instruments)}, "
+        f"`{best.param_key}` has the highest mean calmar, {best.mean_calmar:.2f}, over {_together(best.instruments)}, "
         f"at a mean return of {best.mean_pnl:+.2%}."
     )
+
+
+def _together(instruments: Sequence[str]) -> str:
+    return ", ".join(instruments) if len(instruments) <= NAMED else f"all {len(instruments)} instruments"
 
 
 def _row(cells: Iterable[str]) -> str:

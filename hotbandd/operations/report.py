@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,18 @@ import anyio
 import numpy as np
 from msgspec.structs import replace
 
-from hotbandd.core import assessment, findings, promotion, winners
+from hotbandd.core import assessment, findings, promotion
 from hotbandd.core.candles import DAY_MS, Floats
 from hotbandd.core.findings import Finding
+from hotbandd.core.listing import Trial
+from hotbandd.core.means import GlobalWinner, Means
 from hotbandd.core.trial_documents import GLOBAL, BestConfig, Luck, ReportDocument, TrialRun
-from hotbandd.core.winners import GlobalWinner
 from hotbandd.errors import UnhealthyError
+from hotbandd.operations.progress import Progress
 from hotbandd.ports import Artifacts, Compute, TrialArchive
 
 FOLDER: Final = Path("output/reports/backtests")
+AHEAD: Final = 2  # instruments per worker: one being assessed, and one that waits at its door
 Page = Callable[[str, Sequence[Finding]], bytes]  # of the Markdown text and the findings
 
 
@@ -32,21 +36,21 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """Reads runs, assesses winners, writes the report and the best configurations."""
+    """Reads runs instrument by instrument, assesses winners, writes the report and the best configurations."""
 
     archive: TrialArchive
     artifacts: Artifacts
     compute: Compute
     page: Page
+    progress: Progress
 
     async def run(self, days: int, min_trades: int, now: int, folder: Path = FOLDER) -> Made:
         """Report on the runs of the last days. Raises UnhealthyError where there is none; files are written before anything else is."""
-        listed = findings.newest_runs(await self.archive.runs(now - days * DAY_MS))
-        if not listed:
+        found, means = await self._findings(await self.archive.listed(now - days * DAY_MS), min_trades)
+        if not found:
             raise UnhealthyError(f"There are no trials of the last {days} days; run hotbandd trials, or raise --days.")
-        found = await self._findings(listed, min_trades)
-        best = winners.global_winner(run for runs in listed.values() for run in runs)
-        configs = await self._configs(found, best, now)
+        best = means.winner()
+        configs = await self._configs(found, best, means, now)
         luck = next((config.luck for config in configs if config.instrument == GLOBAL), None)
         text = findings.markdown(found, best, days, min_trades, now, luck)
         stem = f"last_{days}d_report"
@@ -60,35 +64,64 @@ class Report:
         )
         return Made(files, {config.instrument: config.param_key for config in configs})
 
-    async def _findings(self, listed: Mapping[str, Sequence[TrialRun]], min_trades: int) -> list[Finding]:
-        """Assess instruments side by side, the ways to split their days and the walk-forward on the workers."""
+    async def _findings(self, listed: Mapping[str, Sequence[Trial]], min_trades: int) -> tuple[list[Finding], Means]:
+        """Read instrument after instrument, and assess a few of them side by side: as many as keep every worker busy, and no more.
+
+        The ways to split an instrument's days and the walk-forward are for the workers.
+        """
         found: dict[str, Finding] = {}
-        limit = anyio.CapacityLimiter(2 * self.compute.width)
+        means = Means()
+        limit = anyio.CapacityLimiter(AHEAD * self.compute.width)
 
-        async def one(name: str, runs: Sequence[TrialRun]) -> None:
-            async with limit:
-                found[name] = await self._finding(name, runs, min_trades)
+        async def assess(name: str, runs: Sequence[TrialRun]) -> None:
+            try:
+                found[name] = await self._finding(runs, min_trades)
+                self.progress.advance()
+            finally:
+                limit.release_on_behalf_of(name)
 
+        self.progress.begin("report", len(listed))
         async with anyio.create_task_group() as group:
-            for name, runs in listed.items():
-                group.start_soon(one, name, runs)
-        return [found[name] for name in listed]
+            for name, trials in listed.items():
+                limit.total_tokens = AHEAD * self.compute.width  # more workers may have joined
+                await limit.acquire_on_behalf_of(name)
+                runs = await self._newest(trials)
+                means.add(runs)
+                if runs:
+                    group.start_soon(assess, name, runs)
+                else:
+                    limit.release_on_behalf_of(name)
+                    self.progress.advance()
+                del runs
+        self.progress.end(f"{len(found)} instruments")
+        return [found[name] for name in listed if name in found], means
 
-    async def _finding(self, name: str, runs: Sequence[TrialRun], min_trades: int) -> Finding:
-        won = winners.winner(runs, min_trades)
-        if won is None:
-            return Finding(name, runs, None)
-        luck = await self.compute.run(assessment.assess, won, runs, await self._returns(won), won.end_ms)
-        return Finding(name, runs, won, luck)
+    async def _newest(self, trials: Sequence[Trial]) -> list[TrialRun]:
+        """Return the runs of an instrument's newest trial of which any can be read."""
+        for trial in trials:
+            runs = await self.archive.runs(trial)
+            if runs:
+                return runs
+        return []
+
+    async def _finding(self, runs: Sequence[TrialRun], min_trades: int) -> Finding:
+        found = findings.of(runs, min_trades)
+        if found.winner is None:
+            return found
+        ret = await self._returns(found.winner)
+        luck = await self.compute.run(assessment.assess, found.winner, runs, ret, found.winner.end_ms)
+        return dataclasses.replace(found, luck=luck)
 
     async def _returns(self, run: TrialRun) -> Floats | None:
         kept = await self.archive.trades(run.run_id)
         return None if kept is None else np.array([row.ret for row in kept.trades], dtype=np.float64)
 
-    async def _configs(self, found: Sequence[Finding], best: GlobalWinner | None, now: int) -> list[BestConfig]:
+    async def _configs(
+        self, found: Sequence[Finding], best: GlobalWinner | None, means: Means, now: int
+    ) -> list[BestConfig]:
         configs = [_config(one.instrument, one.winner, now, one.luck) for one in found if one.winner]
         if best is not None:
-            runs = winners.averaged(run for one in found for run in one.runs)
+            runs = means.runs()
             won = next(run for run in runs if run.params == best.params)
             luck = await self.compute.run(assessment.assess, won, runs, np.array(won.daily), won.end_ms)
             configs.append(_config(GLOBAL, won, now, luck))

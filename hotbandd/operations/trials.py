@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import islice
 from typing import Final, NamedTuple
 
 import anyio
 import msgspec
 
-from hotbandd.core import backtest, manifold, param_key, sweep, trials, winners
+from hotbandd.core import backtest, listing, manifold, param_key, sweep, trials, winners
 from hotbandd.core.backtest import Request
 from hotbandd.core.candles import DAY_MS
 from hotbandd.core.documents import Params
@@ -188,8 +187,7 @@ class Trials:
         extras = param_key.extras(pair, self.setup, self.default_setup)
         for params in trials.combinations(course.spec, pair, self.base[pair]):
             key = param_key.param_key(params, extras)
-            digest = sha256(key.encode()).hexdigest()[:12]
-            yield Task(f"{course.name}-{pair}-{digest}", key, params)
+            yield Task(listing.run_id(course.name, pair, key), key, params)
 
     async def _keep_best(self, pair: str, shared: Shared[Request], best: Sequence[TrialRun]) -> None:
         """Store the best runs, those of an earlier part included, one by one, and their trades."""
@@ -216,7 +214,9 @@ class _Course:
         self.now = now
         self.packs: dict[str, list[str]] = {pair: [] for pair in spec.instruments}
         for pack_id in finished:
-            self.packs.get(pack_id.removeprefix(f"{name}-").rpartition("-")[0], []).append(pack_id)
+            of = listing.named(pack_id)
+            if of is not None and of.spec == name:
+                self.packs.get(of.instrument, []).append(pack_id)
         self.done = 0
         self.sets = max(1, SET_DAYS_A_TASK // spec.window_days)
         self.tasks = anyio.CapacityLimiter(1)

@@ -5,10 +5,11 @@ Nothing here is fenced: all of it is idempotent, and none of it decides what may
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from hotbandd.core.documents import Manifold, Signal
+from hotbandd.core.listing import Trial
 from hotbandd.core.trial_documents import BestConfig, LiveConfigChanged, ReportDocument, TrialRun, TrialTrades
 
 
@@ -67,7 +68,7 @@ class TrialArchive(Protocol):
         ...
 
     async def put_pack(self, spec: str, runs: Sequence[TrialRun]) -> None:
-        """Store runs of one instrument as a pack, named as the first of them, and note their combinations as finished, at once."""
+        """Store runs of one trial as a pack, named as the first of them, and note their combinations as finished, at once."""
         ...
 
     async def packed(self, pack_ids: Iterable[str]) -> list[TrialRun]:
@@ -82,8 +83,15 @@ class TrialArchive(Protocol):
         """Store the trades of a run."""
         ...
 
-    async def runs(self, since_ms: int) -> list[TrialRun]:
-        """Return all runs since a moment, ascending, each as it ran last; corrupt and expired ones are left out."""
+    async def listed(self, since_ms: int) -> Mapping[str, Sequence[Trial]]:
+        """Return the trials since a moment by instrument, in alphabetical order, those of each from the newest to the oldest.
+
+        Names that are none of a run's are left out. A trial that ran again is listed as it ran last.
+        """
+        ...
+
+    async def runs(self, trial: Trial) -> list[TrialRun]:
+        """Return the runs of a trial by their ``param_key``; corrupt and expired ones, and those of another trial, are left out."""
         ...
 
     async def trades(self, run_id: str) -> TrialTrades | None:

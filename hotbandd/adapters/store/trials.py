@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import count, islice
 from typing import TypeVar
 
 from anyio.lowlevel import checkpoint
@@ -14,7 +14,9 @@ from anyio.lowlevel import checkpoint
 from hotbandd.adapters.store import keys, scripts
 from hotbandd.adapters.store.codec import decode
 from hotbandd.adapters.store.valkey import ValkeyBackend, Word
+from hotbandd.core import listing
 from hotbandd.core.documents import encode
+from hotbandd.core.listing import Trial
 from hotbandd.core.trial_documents import (
     BestConfig,
     LiveConfigChanged,
@@ -26,6 +28,7 @@ from hotbandd.core.trial_documents import (
 from hotbandd.errors import CorruptPayloadError
 
 PART = 100  # runs, or packs of them, written or read in one step
+PAGE = 10_000  # names listed in one step
 PACK_BYTES = 100_000_000
 GZIP_LEVEL = 3
 _GZIP = 31  # zlib's word for the format of gzip
@@ -79,7 +82,7 @@ class ValkeyTrials:
         await self._backend.ask(key, self._client.delete(key))
 
     async def put_pack(self, spec: str, runs: Sequence[TrialRun]) -> None:
-        """Store runs of one instrument as a pack, and note their combinations as finished, at once, or in this order."""
+        """Store runs of one trial as a pack, and note their combinations as finished, at once, or in this order."""
         pack_id, ts, progress = runs[0].run_id, max(run.ts for run in runs), keys.trial_progress(spec)
         value = gzip.compress(encode(TrialPack(runs=list(runs))), GZIP_LEVEL, mtime=0)
         await self._backend.write(
@@ -113,26 +116,45 @@ class ValkeyTrials:
         """Store the trades of a run."""
         await self._backend.set(keys.trial_trades(trades.run_id), encode(trades), life_ms=keys.TRIALS_MS)
 
-    async def runs(self, since_ms: int) -> list[TrialRun]:
-        """Return all runs since a moment, ascending, each as it ran last; corrupt and expired ones are left out."""
-        newest: dict[str, TrialRun] = {}
-        for run in [*await self._alone(since_ms), *await self.packed(await self._listed(keys.TRIAL_PACKS, since_ms))]:
-            if run.ts >= since_ms and (run.run_id not in newest or newest[run.run_id].ts < run.ts):
-                newest[run.run_id] = run
-        return sorted(newest.values(), key=lambda run: (run.ts, run.run_id))
+    async def listed(self, since_ms: int) -> dict[str, list[Trial]]:
+        """Return the trials since a moment by instrument, in alphabetical order, those of each from the newest to the oldest."""
+        packs, alone = await self._moments(keys.TRIAL_PACKS, since_ms), await self._moments(keys.TRIAL_INDEX, since_ms)
+        return listing.by_instrument(packs, alone)
 
-    async def _alone(self, since_ms: int) -> list[TrialRun]:
+    async def runs(self, trial: Trial) -> list[TrialRun]:
+        """Return the runs of a trial by their ``param_key``; corrupt and expired ones, and those of another trial, are left out.
+
+        Of those that stand alone, which are copies of packed ones, only what no pack holds any more is read.
+        """
+        found = {run.run_id: run for run in await self.packed(trial.packs) if trial.holds(run)}
+        missing = [run_id for run_id in trial.alone if run_id not in found]
+        found |= {run.run_id: run for run in await self._alone(missing) if trial.holds(run)}
+        return sorted(found.values(), key=lambda run: (run.param_key, run.run_id))
+
+    async def _alone(self, run_ids: Sequence[str]) -> list[TrialRun]:
         found: list[TrialRun] = []
-        for part in _parts(await self._listed(keys.TRIAL_INDEX, since_ms)):
+        for part in _parts(run_ids):
             names = [keys.trial_run(run_id) for run_id in part]
             values = await self._backend.get_all(names)
             found += [run for name, raw in zip(names, values, strict=True) if (run := _run(name, raw)) is not None]
             await checkpoint()
         return found
 
-    async def _listed(self, key: str, since_ms: int) -> list[str]:
-        listed: list[bytes] = await self._backend.ask(key, self._client.zrangebyscore(key, since_ms, "+inf"))
-        return [name.decode(errors="replace") for name in listed]
+    async def _moments(self, key: str, since_ms: int) -> dict[str, int]:
+        """Return what an index lists since a moment, page by page.
+
+        From the newest on, as what is listed meanwhile comes before it: a page may tell a name again, and misses none.
+        """
+        found: dict[str, int] = {}
+        page: list[tuple[bytes, float]] = []
+        for first in count(0, PAGE):
+            page = await self._backend.ask(key, self._client.zrevrange(key, first, first + PAGE - 1, withscores=True))
+            for name, ts in page:
+                if ts >= since_ms and ts.is_integer():
+                    found.setdefault(name.decode(errors="replace"), int(ts))
+            if len(page) < PAGE or page[-1][1] < since_ms:
+                break
+        return found
 
     async def trades(self, run_id: str) -> TrialTrades | None:
         """Return the trades of a run."""
