@@ -138,18 +138,21 @@ def _by_set(runs: Sequence[TrialRun]) -> dict[bytes, TrialRun]:
     ran: dict[bytes, TrialRun] = {}
     for run in runs:
         encoded = msgspec.json.encode(run.params)
-        ran[encoded] = min(run, ran.get(encoded, run), key=newest_first)
+        other = ran.get(encoded)
+        ran[encoded] = run if other is None else min(run, other, key=newest_first)
     return ran
 
 
 def _table(runs: Sequence[TrialRun], days: int) -> Floats:
     """Return a row for each run: its figures, and its last days, with zeros in the place of those that it lacks."""
-    table = np.zeros((len(runs), len(_FIGURES) + days))
-    for row, run in zip(table, runs, strict=True):
-        known = run.daily[max(0, len(run.daily) - days) :]
-        row[: len(_FIGURES)] = msgspec.structs.astuple(run.summary)
-        row[len(row) - len(known) :] = known
-    return table
+    figures = [msgspec.structs.astuple(run.summary) for run in runs]
+    daily = [[0.0] * (days - len(run.daily)) + run.daily[max(0, len(run.daily) - days) :] for run in runs]
+    return np.hstack(
+        (
+            np.array(figures, dtype=np.float64).reshape(len(runs), len(_FIGURES)),
+            np.array(daily, dtype=np.float64).reshape(len(runs), days),
+        )
+    )
 
 
 def _added(sums: Sequence[Floats], terms: Floats) -> list[Floats]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import nan
 from typing import NamedTuple
 
+import msgspec
+
 from hotbandd.core.documents import Params
 from hotbandd.core.trial_documents import TrialRun
 
@@ -25,18 +27,19 @@ def surface(runs: Sequence[TrialRun]) -> Surface | None:
 
     Of parameters that take as many values, the first by name is taken; numbers ascend along an axis, and words follow them.
     """
-    taken = {name: {getattr(run.params, name) for run in runs} for name in Params.__struct_fields__}
-    varied = sorted((name for name in taken if len(taken[name]) > 1), key=lambda name: (-len(taken[name]), name))
+    columns = zip(*(msgspec.structs.astuple(run.params) for run in runs), strict=True)
+    taken = dict(zip(Params.__struct_fields__, columns, strict=True))
+    values = {name: sorted({str(value) for value in set(column)}, key=_numeric) for name, column in taken.items()}
+    varied = sorted((name for name in values if len(values[name]) > 1), key=lambda name: (-len(values[name]), name))
     if len(varied) < 2:
         return None
     x, y = varied[:2]
     cells: dict[tuple[str, str], list[float]] = {}
-    for run in runs:
-        at = str(getattr(run.params, x)), str(getattr(run.params, y))
-        cells.setdefault(at, []).append(run.summary.calmar)
+    for a, b, run in zip(taken[x], taken[y], runs, strict=True):
+        cells.setdefault((str(a), str(b)), []).append(run.summary.calmar)
     means = {at: sum(calmars) / len(calmars) for at, calmars in cells.items()}
-    xs, ys = (tuple(sorted({str(value) for value in taken[name]}, key=_numeric)) for name in (x, y))
-    return Surface(x, y, xs, ys, tuple(tuple(means.get((a, b), nan) for a in xs) for b in ys))
+    z = tuple(tuple(means.get((a, b), nan) for a in values[x]) for b in values[y])
+    return Surface(x, y, tuple(values[x]), tuple(values[y]), z)
 
 
 def _numeric(text: str) -> tuple[float, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from hotbandd.core import assessment, findings, promotion
+from hotbandd.core.assessment import Tried
 from hotbandd.core.candles import DAY_MS, Floats
 from hotbandd.core.findings import Finding
 from hotbandd.core.listing import Trial
@@ -65,17 +66,18 @@ class Report:
         return Made(files, {config.instrument: config.param_key for config in configs})
 
     async def _findings(self, listed: Mapping[str, Sequence[Trial]], min_trades: int) -> tuple[list[Finding], Means]:
-        """Read instrument after instrument, and assess a few of them side by side: as many as keep every worker busy, and no more.
+        """Read the runs of one instrument after the other, while the workers assess the ones before: how their days split, the walk-forward.
 
-        The ways to split an instrument's days and the walk-forward are for the workers.
+        Of the instruments being assessed only the columns that this needs are held, of those before only what was found.
         """
         found: dict[str, Finding] = {}
         means = Means()
-        limit = anyio.CapacityLimiter(AHEAD * self.compute.width)
+        limit = anyio.CapacityLimiter(1)
 
-        async def assess(name: str, runs: Sequence[TrialRun]) -> None:
+        async def assess(winner: TrialRun, tried: Tried) -> None:
+            name = winner.instrument
             try:
-                found[name] = await self._finding(runs, min_trades)
+                found[name] = dataclasses.replace(found[name], luck=await self._luck(winner, tried))
                 self.progress.advance()
             finally:
                 limit.release_on_behalf_of(name)
@@ -83,18 +85,19 @@ class Report:
         self.progress.begin("report", len(listed))
         async with anyio.create_task_group() as group:
             for name, trials in listed.items():
-                limit.total_tokens = AHEAD * self.compute.width  # more workers may have joined
-                await limit.acquire_on_behalf_of(name)
                 runs = await self._newest(trials)
                 means.add(runs)
                 if runs:
-                    group.start_soon(assess, name, runs)
-                else:
-                    limit.release_on_behalf_of(name)
+                    found[name] = findings.of(runs, min_trades)
+                winner = found[name].winner if runs else None
+                if winner is None:
                     self.progress.advance()
-                del runs
+                    continue
+                limit.total_tokens = AHEAD * self.compute.width  # more workers may have joined
+                await limit.acquire_on_behalf_of(name)
+                group.start_soon(assess, winner, assessment.tried(runs))
         self.progress.end(f"{len(found)} instruments")
-        return [found[name] for name in listed if name in found], means
+        return list(found.values()), means
 
     async def _newest(self, trials: Sequence[Trial]) -> list[TrialRun]:
         """Return the runs of an instrument's newest trial of which any can be read."""
@@ -104,13 +107,8 @@ class Report:
                 return runs
         return []
 
-    async def _finding(self, runs: Sequence[TrialRun], min_trades: int) -> Finding:
-        found = findings.of(runs, min_trades)
-        if found.winner is None:
-            return found
-        ret = await self._returns(found.winner)
-        luck = await self.compute.run(assessment.assess, found.winner, runs, ret, found.winner.end_ms)
-        return dataclasses.replace(found, luck=luck)
+    async def _luck(self, winner: TrialRun, tried: Tried) -> Luck:
+        return await self.compute.run(assessment.assess, tried, await self._returns(winner), winner.end_ms)
 
     async def _returns(self, run: TrialRun) -> Floats | None:
         kept = await self.archive.trades(run.run_id)
@@ -123,7 +121,7 @@ class Report:
         if best is not None:
             runs = means.runs()
             won = next(run for run in runs if run.params == best.params)
-            luck = await self.compute.run(assessment.assess, won, runs, np.array(won.daily), won.end_ms)
+            luck = await self.compute.run(assessment.assess, assessment.tried(runs), np.array(won.daily), won.end_ms)
             configs.append(_config(GLOBAL, won, now, luck))
         return configs
 
