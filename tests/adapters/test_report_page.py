@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import math
 import re
@@ -48,11 +49,12 @@ def trial(params: Params, calmar: float = 1.0, instrument: str = EUR) -> TrialRu
 
 def won(instrument: str = EUR, *folds: FoldResult) -> Finding:
     runs = [trial(params_of(3), instrument=instrument), trial(params_of(6), 0.5, instrument)]
-    return Finding(instrument, runs, runs[0], luck(*folds))
+    return dataclasses.replace(findings.of(runs, 5), luck=luck(*folds))
 
 
 def of(*runs: TrialRun) -> Finding:
-    return Finding(EUR, list(runs), None)
+    """Return the finding of runs of which none qualifies."""
+    return findings.of(runs, 1_000_000)
 
 
 def page(*found: Finding, text: str | None = None) -> str:
@@ -74,8 +76,13 @@ def millis(x: Any) -> list[int]:
 
 
 def grid() -> Finding:
-    runs = [trial(params_of(lookback, tp_bps=tp), lookback * tp) for lookback in (3, 6) for tp in (1.0, 2.0)]
-    return Finding(EUR, runs, runs[0], luck(fold(10, 0.5), fold(0, -0.25)))
+    return dataclasses.replace(findings.of(of_grid(EUR), 5), luck=luck(fold(10, 0.5), fold(0, -0.25)))
+
+
+def of_grid(instrument: str) -> list[TrialRun]:
+    return [
+        trial(params_of(lookback, tp_bps=tp), lookback * tp, instrument) for lookback in (3, 6) for tp in (1.0, 2.0)
+    ]
 
 
 def test_the_page_holds_all_that_it_needs() -> None:
@@ -96,6 +103,26 @@ def test_the_library_comes_once_and_before_it_is_used() -> None:
     assert len(shown) < 8_000_000
 
 
+def test_of_many_instruments_the_foremost_are_drawn_and_the_table_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "MOST_DRAWN", 2)
+    names = [f"A{i}A_USD" for i in range(5)]
+    found = [of(*of_grid(names[0])), won(names[1]), of(*of_grid(names[2])), won(names[3]), won(names[4])]
+    likely = msgspec.structs.replace(luck(fold(0, 0.25)), deflated_sharpe=0.9)
+    found[3:] = [dataclasses.replace(one, luck=likely) for one in found[3:]]
+    shown = page(*found)
+    sentence = "Drawn are 2 of 5 instruments: the winners with the highest deflated Sharpe, then the highest calmar."
+    assert f"<p>{sentence}</p>" in shown
+    drawn = "".join(re.findall(r"<script.*?</script>", shown, re.S)[-2:])
+    assert [name for name in names if name in drawn] == names[3:]
+    assert "mean calmar over the grid" not in shown
+    assert re.findall(r"<tr>\s*<td>(\w+)</td>", shown) == names
+    assert re.findall(r"<li><strong>(\w+)</strong>", bare(shown).replace("<li>\n<p>", "<li>")) == names
+    monkeypatch.setattr(plots, "MOST_DRAWN", 5)
+    shown = page(*found)
+    assert "Drawn are" not in shown
+    assert shown.count("mean calmar over the grid") == 2
+
+
 def test_where_nothing_can_be_drawn_the_text_stands_alone() -> None:
     shown = page(of(trial(params_of(3))))
     assert "<script" not in shown
@@ -111,7 +138,7 @@ def test_the_markdown_becomes_headings_a_table_and_lists() -> None:
     assert re.findall(r"<th>(.*?)</th>", table)[:3] == ["instrument", "parameters", "trades"]
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>.*?</tr>", table, re.S)][1:]
     assert [len(row) for row in rows] == [10, 10, 10]
-    assert rows[0][:2] == [EUR, f"<code>{grid().runs[0].param_key}</code>"]
+    assert rows[0][:2] == [EUR, f"<code>{of_grid(EUR)[-1].param_key}</code>"]
     assert rows[2][1] == "no winner"
     assert "<em>Deflated Sharpe</em>" in shown
     assert f"<li><strong>{JPY}</strong>: so it is.</li>" in shown
@@ -260,12 +287,12 @@ def test_numbers_ascend_along_an_axis_and_words_follow_them() -> None:
 )
 def test_where_fewer_than_two_parameters_vary_there_is_no_grid(params: list[Params]) -> None:
     assert plots._grid_figure(of(*map(trial, params))) is None
-    (drawn,) = plots._grid_figures([of(*map(trial, params)), Finding(JPY, grid().runs, None)])
+    (drawn,) = plots._grid_figures([of(*map(trial, params)), of(*of_grid(JPY))])
     assert drawn.layout.title.text.startswith(JPY)
 
 
 def test_a_grid_is_drawn_where_none_qualifies_too() -> None:
-    shown = page(Finding(AUD, grid().runs, None))
+    shown = page(of(*of_grid(AUD)))
     assert shown.count("Plotly.newPlot(") == 1
     assert f'"text":"{AUD}: mean calmar over the grid"' in shown
 

@@ -1,8 +1,8 @@
-"""What trials found: the newest runs of each instrument, and the report that a person reads."""
+"""What trials found on each instrument, and the report that a person reads."""
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import re
 from typing import Any
 
@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotbandd.core import findings, winners
+from hotbandd.core import findings
 from hotbandd.core.candles import DAY_MS
-from hotbandd.core.findings import Finding, newest_runs
-from hotbandd.core.trial_documents import FoldResult, Luck, TrialRun
+from hotbandd.core.findings import Finding, foremost
+from hotbandd.core.means import GlobalWinner
+from hotbandd.core.trial_documents import FoldResult, Luck
+from tests.core.test_means import global_winner
 from tests.core.test_winners import AUD, EUR, JPY, PAIRS, everywhere, run_of
 
 NOW = 1_718_800_200_000  # 2024-06-19 12:30
-OLD, NEW = "ba9876543210", "0123456789ab"
 FOLD = FoldResult(
     fit_start=NOW - 30 * DAY_MS,
     fit_end=NOW - 10 * DAY_MS,
@@ -31,76 +32,21 @@ LUCK = Luck(trials=3, deflated_sharpe=0.874, pbo=0.25, walk_forward=[FOLD], word
 UNKNOWN = Luck(trials=1, deflated_sharpe=None, pbo=None, walk_forward=[], words="Indistinguishable from luck: few.")
 
 
-def run_with(spec: str, **given: Any) -> TrialRun:
-    return msgspec.structs.replace(run_of(**given), spec=spec)
-
-
-# ---- the newest runs ------------------------------------------------------------------------------------------------
-
-
-def test_each_instrument_has_the_runs_of_the_spec_that_ran_last_on_it() -> None:
-    old = [run_with(OLD, lookback=n, instrument=EUR, ts=1, run_id=f"o{n}") for n in (3, 6)]
-    new = [run_with(NEW, lookback=n, instrument=EUR, ts=2, run_id=f"n{n}") for n in (3, 12)]
-    only = [run_with(OLD, lookback=3, instrument=AUD, ts=1, run_id="a")]
-    for order in itertools.permutations(old + new + only):
-        found = newest_runs(iter(order))
-        assert list(found) == [AUD, EUR]
-        assert {run.run_id for run in found[EUR]} == {"n3", "n12"}
-        assert found[AUD] == only
-
-
-def test_runs_of_earlier_trials_do_not_count_beside_those_of_the_last_ones() -> None:
-    twice = [run_of(3, ts=1, run_id="r1", calmar=9.0), run_of(3, ts=2, run_id="r2"), run_of(6, ts=1, run_id="r3")]
-    for order in itertools.permutations(twice):
-        assert [run.run_id for run in newest_runs(order)[EUR]] == ["r2"]
-
-
-def test_no_runs_are_runs_of_no_instrument() -> None:
-    assert newest_runs([]) == {}
-
-
-@st.composite
-def any_runs(draw: st.DrawFn) -> list[TrialRun]:
-    def one(i: int) -> TrialRun:
-        return run_with(
-            draw(st.sampled_from([OLD, NEW])),
-            lookback=draw(st.sampled_from([3, 6, 12])),
-            instrument=draw(st.sampled_from(PAIRS)),
-            run_id=f"r{i}",
-            ts=ts[i],
-        )
-
-    size = draw(st.integers(0, 12))
-    ts = draw(st.permutations(range(size)))
-    return [one(i) for i in range(size)]
-
-
-@given(any_runs())
-def test_the_newest_runs_are_those_of_a_plain_search(runs: list[TrialRun]) -> None:
-    expected = {}
-    for name in sorted({run.instrument for run in runs}):
-        mine = sorted((run for run in runs if run.instrument == name), key=lambda run: -run.ts)
-        kept = [run for run in mine if (run.spec, run.ts) == (mine[0].spec, mine[0].ts)]
-        expected[name] = sorted(kept, key=lambda run: run.param_key)
-    found = newest_runs(runs)
-    assert found == expected
-    assert list(found) == list(expected)
-
-
 # ---- the report -----------------------------------------------------------------------------------------------------
 
 
 def won(instrument: str, luck: Luck | None = LUCK, **figures: Any) -> Finding:
-    runs = [run_of(3, instrument, calmar=2.5, pnl=0.0345, trades=17, **figures), run_of(6, instrument, calmar=0.5)]
-    return Finding(instrument, runs, runs[0], luck)
+    best = {"calmar": 2.5, "pnl": 0.0345, "trades": 17} | figures
+    runs = [run_of(3, instrument, **best), run_of(6, instrument, calmar=0.5)]
+    return dataclasses.replace(findings.of(runs, 5), luck=luck)
 
 
 def lost(instrument: str) -> Finding:
     runs = [run_of(n, instrument, calmar=-n / 10, pnl=-0.0123, trades=40 + n) for n in (12, 6, 3)]
-    return Finding(instrument, runs, None)
+    return findings.of(runs, 5)
 
 
-def report(*found: Finding, best: winners.GlobalWinner | None = None, **changed: int) -> str:
+def report(*found: Finding, best: GlobalWinner | None = None, **changed: int) -> str:
     numbers = {"days": 14, "min_trades": 5, "now": NOW, **changed}
     return findings.markdown(found, best, **numbers)
 
@@ -116,6 +62,31 @@ def section(text: str, name: str) -> str:
 
 def test_the_best_is_shown_where_none_qualifies_and_by_the_order_of_merit() -> None:
     assert lost(EUR).best.params.direction_lookback == 3
+
+
+def test_a_finding_counts_the_runs_and_tells_the_best_that_qualifies_from_the_best_of_all() -> None:
+    runs = [run_of(3, EUR, calmar=9.0, trades=4), run_of(6, EUR, calmar=1.0), run_of(12, EUR, calmar=2.0)]
+    assert findings.of(runs, 5) == Finding(EUR, 3, runs[0], runs[2])
+    assert findings.of(runs, 4) == Finding(EUR, 3, runs[0], runs[0])
+    assert findings.of(runs[:1], 5) == Finding(EUR, 1, runs[0], None)
+
+
+def test_foremost_are_winners_by_deflated_sharpe_then_by_calmar_and_then_the_others() -> None:
+    sure, likely = (msgspec.structs.replace(LUCK, deflated_sharpe=share) for share in (0.99, 0.2))
+    zero = msgspec.structs.replace(LUCK, deflated_sharpe=0.0)
+    ranked = [
+        won("HAA_USD", sure, calmar=1.0),
+        won("GAA_USD", likely, calmar=9.0),
+        won("FAA_USD", likely, calmar=8.0),
+        won("EAA_USD", zero),
+        won("DAA_USD", UNKNOWN, calmar=5.0),
+        won("CAA_USD", None, calmar=4.0),
+        dataclasses.replace(lost("BAA_USD"), best=run_of(3, "BAA_USD", calmar=90.0)),
+        lost("AAA_USD"),
+    ]
+    for order in (ranked, ranked[::-1]):
+        for count in range(10):
+            assert foremost(order, count) == [found for found in order if found in ranked[:count]]
 
 
 def test_the_report_says_what_it_is_about() -> None:
@@ -190,11 +161,21 @@ def test_the_walk_forward_names_days_sets_and_returns_below_its_instrument() -> 
 
 
 def test_the_one_set_for_all_is_told_with_its_means_and_instruments() -> None:
-    best = winners.global_winner(everywhere(12, (0.5, 1.0, 1.75), pnl=0.0312))
+    best = global_winner(everywhere(12, (0.5, 1.0, 1.75), pnl=0.0312))
     assert section(report(*map(won, PAIRS), best=best), "One set for all").strip() == (
         "`c0.5:l12:t2:ec60:xc60` has the highest mean calmar, 1.08, over AUD_USD, EUR_USD, USD_JPY, "
         "at a mean return of +3.12%."
     )
+
+
+def test_more_instruments_than_one_sentence_takes_are_counted() -> None:
+    names = [f"A{i:02d}_USD" for i in range(findings.NAMED + 1)]
+    told = [
+        section(report(won(EUR), best=global_winner([run_of(12, name) for name in some])), "One set for all")
+        for some in (names[1:], names)
+    ]
+    assert f"over {', '.join(names[1:])}, at a mean return" in told[0]
+    assert f"over all {len(names)} instruments, at a mean return" in told[1]
 
 
 def test_that_there_is_no_set_for_all_is_told() -> None:
