@@ -39,7 +39,7 @@ def assessed(daily: Floats, ret: Floats | None = None) -> Luck:
     """Assess the row with the highest Sharpe ratio, whose trades return what its days do unless said otherwise."""
     runs = runs_of(daily)
     best = max(range(len(runs)), key=lambda i: runs[i].sharpe)
-    return assessment.assess(runs[best], runs, daily[best] if ret is None else ret, END)
+    return assessment.assess(assessment.tried(runs), daily[best] if ret is None else ret, END)
 
 
 # ---- the verdict ----------------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_the_deflated_sharpe_ratio_is_of_the_trades_against_the_ratios_of_all_tr
     sharpes = np.linspace(-0.2, 0.4, SEVERAL).tolist()
     runs = runs_of(daily, sharpes)
     ret = np.random.default_rng(4).normal(0.004, 0.01, 80)
-    found = assessment.assess(runs[-1], runs, ret, END)
+    found = assessment.assess(assessment.tried(runs), ret, END)
     assert found.deflated_sharpe == luck.deflated_sharpe(ret, np.array(sharpes))
     assert found.deflated_sharpe not in {0.0, 1.0, luck.deflated_sharpe(ret, np.array(sharpes[:5]))}
 
@@ -84,7 +84,7 @@ def test_without_trades_enough_the_deflated_sharpe_ratio_is_not_known_and_no_win
     daily = noise(1)
     daily[7] += 0.05
     runs = runs_of(daily)
-    found = assessment.assess(runs[7], runs, None if ret is None else np.array(ret), END)
+    found = assessment.assess(assessment.tried(runs), None if ret is None else np.array(ret), END)
     assert found.deflated_sharpe is None
     assert "its deflated Sharpe ratio is not known (too few trades)" in found.words
     assert found.words.startswith("Indistinguishable from luck")
@@ -102,7 +102,7 @@ def test_a_winner_that_a_choice_by_the_days_would_miss_is_luck_however_good_its_
     halves = np.tile(np.repeat([0.01, -0.01], 2), 15) + noise(5, trials=1) / 100
     daily = np.concatenate((halves, -halves))
     runs = runs_of(daily, [0.1, 0.1])
-    found = assessment.assess(runs[0], runs, np.random.default_rng(2).normal(0.02, 0.01, 60), END)
+    found = assessment.assess(assessment.tried(runs), np.random.default_rng(2).normal(0.02, 0.01, 60), END)
     assert found.deflated_sharpe is not None
     assert found.deflated_sharpe > 0.99
     assert found.pbo is not None
@@ -219,14 +219,14 @@ DAILY = st.tuples(st.integers(0, 95), st.integers(1, 4), st.randoms(use_true_ran
 @given(DAILY)
 def test_folds_are_those_of_a_plain_loop_over_the_days(daily: Floats) -> None:
     runs = runs_of(daily)
-    assert assessment.assess(runs[0], runs, None, END).walk_forward == naive_folds(runs)
+    assert assessment.assess(assessment.tried(runs), None, END).walk_forward == naive_folds(runs)
 
 
 @given(DAILY, st.randoms(use_true_random=False))
 def test_folds_do_not_depend_on_the_order_of_the_runs(daily: Floats, random: Random) -> None:
     runs = runs_of(daily)
     mixed = random.sample(runs, len(runs))
-    one, other = (assessment.assess(runs[0], order, None, END).walk_forward for order in (runs, mixed))
+    one, other = (assessment.assess(assessment.tried(order), None, END).walk_forward for order in (runs, mixed))
     assert one == other
 
 
@@ -289,7 +289,7 @@ def test_words_are_one_sentence() -> None:
 @given(DAILY)
 def test_an_assessment_reads_back_as_it_was_written(daily: Floats) -> None:
     runs = runs_of(daily)
-    found = assessment.assess(runs[0], runs, daily[0], END)
+    found = assessment.assess(assessment.tried(runs), daily[0], END)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Luck) == found
 
 

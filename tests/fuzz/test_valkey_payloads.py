@@ -23,15 +23,18 @@ from hotbandd.adapters.store.documents import DocumentStore
 from hotbandd.adapters.store.signals import ValkeySignals
 from hotbandd.adapters.store.trials import ValkeyTrials
 from hotbandd.adapters.store.valkey import ValkeyBackend
+from hotbandd.core import listing
 from hotbandd.core.documents import ClockAnchor, encode
 from hotbandd.core.trial_documents import BestConfig, ReportDocument, TrialRun, TrialTrades
 from hotbandd.errors import CorruptPayloadError
 from tests.adapters import store_samples as samples
 from tests.adapters.store_samples import AGES, PAIR, PARAM_KEY, START
+from tests.archives import all_runs
 from tests.fuzz.amount import examples
 from tests.valkey import Guarded
 
 LATER = START + 10**9
+RUN = listing.run_id("0123456789ab", PAIR, PARAM_KEY)
 
 
 class Desk:
@@ -63,10 +66,10 @@ class Desk:
             ),
             "newest signal": (keys.signal_index(PAIR), lambda: signals.newest_signal(PAIR)),
             "day": (keys.manifold_day(PAIR, "2025-10-09"), lambda: signals.day(PAIR, "2025-10-09")),
-            "runs": (keys.TRIAL_INDEX, lambda: trials.runs(0)),
-            "run": (keys.trial_run("r"), lambda: trials.runs(0)),
-            "packs": (keys.TRIAL_PACKS, lambda: trials.runs(0)),
-            "pack": (keys.trial_pack("r"), lambda: trials.runs(0)),
+            "runs": (keys.TRIAL_INDEX, lambda: all_runs(trials)),
+            "run": (keys.trial_run(RUN), lambda: all_runs(trials)),
+            "packs": (keys.TRIAL_PACKS, lambda: all_runs(trials)),
+            "pack": (keys.trial_pack(RUN), lambda: all_runs(trials)),
             "trades": (keys.trial_trades("r"), lambda: trials.trades("r")),
             "best": (keys.best_config(PAIR), lambda: trials.best(PAIR)),
             "report": (keys.REPORT, trials.report),
@@ -164,10 +167,14 @@ JSON = st.recursive(
 ANYTHING = st.one_of(st.sampled_from(TEXTS), st.binary(max_size=60), JSON.map(json.dumps).map(str.encode))
 SCORES = [START, START + 60_000, 0, -1, 2**53, 1e300, float("inf"), float("-inf"), 0.5]
 MEMBERS = st.tuples(
-    st.one_of(st.sampled_from(TEXTS[:-1]), st.binary(max_size=40)),
+    st.one_of(
+        st.sampled_from(TEXTS[:-1]),
+        st.sampled_from([RUN, f"{RUN}-0", RUN.upper(), f"-{PAIR}-", f"0-../x-{RUN}"]).map(str.encode),
+        st.binary(max_size=40),
+    ),
     st.one_of(st.sampled_from(SCORES), st.floats(allow_nan=False)),
 )
-SORTED_SETS = ["candles", "history", "evaluations", "newest signal", "runs"]
+SORTED_SETS = ["candles", "history", "evaluations", "newest signal", "runs", "packs"]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -230,8 +237,8 @@ def test_a_document_with_one_place_spoilt_is_refused_or_one_that_could_be_writte
 @given(st.sampled_from([*SOUND, "leader", "kill switch", "day"]), ANYTHING)
 @examples(short=300, full=30_000)
 def test_a_string_that_is_no_document_is_refused_and_never_opens_anything(desk: Desk, name: str, text: bytes) -> None:
-    desk.raw.zadd(keys.TRIAL_INDEX, {"r": START})
-    desk.raw.zadd(keys.TRIAL_PACKS, {"r": START})
+    desk.raw.zadd(keys.TRIAL_INDEX, {RUN: START})
+    desk.raw.zadd(keys.TRIAL_PACKS, {RUN: START})
     desk.raw.set(desk.readers[name][0], text)
     found = desk.read(name)
     if name == "kill switch":
@@ -294,9 +301,9 @@ def test_a_key_of_any_type_is_read_or_named(desk: Desk, kind: str) -> None:
     for name, (key, _) in desk.readers.items():
         desk.raw.flushall()
         if name == "run":
-            desk.raw.zadd(keys.TRIAL_INDEX, {"r": START})
+            desk.raw.zadd(keys.TRIAL_INDEX, {RUN: START})
         if name == "pack":
-            desk.raw.zadd(keys.TRIAL_PACKS, {"r": START})
+            desk.raw.zadd(keys.TRIAL_PACKS, {RUN: START})
         put: dict[str, Callable[[], Any]] = {
             "string": lambda key=key: desk.raw.set(key, b"\x80garbage"),
             "list": lambda key=key: desk.raw.rpush(key, "0"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
+from typing import Any, cast
 
+import anyio
 import msgspec
 import numpy as np
 import pytest
@@ -15,14 +19,17 @@ from hotbandd.adapters import plots
 from hotbandd.adapters.compute import InlineCompute
 from hotbandd.adapters.store.trials import ValkeyTrials
 from hotbandd.adapters.store.valkey import ValkeyBackend
-from hotbandd.core import winners
+from hotbandd.core import listing, winners
 from hotbandd.core.candles import DAY_MS
 from hotbandd.core.findings import Finding
+from hotbandd.core.listing import Trial
 from hotbandd.core.trial_documents import GLOBAL, BestConfig, TradeRow, TrialRun, TrialTrades
 from hotbandd.errors import UnhealthyError, UsageError
+from hotbandd.operations.progress import Silent
 from hotbandd.operations.report import FOLDER, Made, Report
 from kernels import luck
-from tests.core.test_winners import AUD, EUR, JPY, run_of
+from tests.core.test_means import global_winner, mean_summary
+from tests.core.test_winners import AUD, EUR, JPY, PAIRS, run_of
 from tests.operations.conftest import Outside
 
 NOW = 1_718_800_200_000
@@ -48,7 +55,7 @@ def huge(text: str, found: Sequence[Finding]) -> bytes:
 
 
 async def reported(outside: Outside, archive: ValkeyTrials, *, now: int = NOW, folder: Path = FOLDER) -> Made:
-    return await Report(archive, outside.artifacts, InlineCompute(), plain).run(DAYS, 5, now, folder)
+    return await Report(archive, outside.artifacts, InlineCompute(), plain, Silent()).run(DAYS, 5, now, folder)
 
 
 def daily_of(pair: str, lookback: int) -> list[float]:
@@ -57,9 +64,14 @@ def daily_of(pair: str, lookback: int) -> list[float]:
 
 
 def trial(pair: str, lookback: int, *, pnl: float = 0.25, calmar: float = 1.0, ts: int = NOW - 1000) -> TrialRun:
-    run = run_of(lookback, pair, run_id=f"{pair}-{lookback}", ts=ts, pnl=pnl, calmar=calmar)
+    run = run_of(lookback, pair, ts=ts, pnl=pnl, calmar=calmar)
     daily = daily_of(pair, lookback)
-    return msgspec.structs.replace(run, daily=daily, sharpe=luck.sharpe(np.array(daily)))
+    run_id = listing.run_id(run.spec, pair, run.param_key)
+    return msgspec.structs.replace(run, run_id=run_id, daily=daily, sharpe=luck.sharpe(np.array(daily)))
+
+
+def of_spec(run: TrialRun, spec: str) -> TrialRun:
+    return msgspec.structs.replace(run, spec=spec, run_id=listing.run_id(spec, run.instrument, run.param_key))
 
 
 def trade(ret: float) -> TradeRow:
@@ -67,8 +79,12 @@ def trade(ret: float) -> TradeRow:
 
 
 async def stored(archive: ValkeyTrials, *runs: TrialRun) -> None:
-    """Store runs, and as their trades one a day."""
-    await archive.put_pack("0123456789ab", runs)
+    """Store runs, a pack for each trial, and as their trades one a day."""
+    packs: dict[tuple[str, str, int], list[TrialRun]] = {}
+    for run in runs:
+        packs.setdefault((run.spec, run.instrument, run.ts), []).append(run)
+    for (spec, *_), pack in packs.items():
+        await archive.put_pack(spec, pack)
     for run in runs:
         await archive.put_trades(TrialTrades(run_id=run.run_id, trades=[trade(ret) for ret in run.daily]))
 
@@ -105,7 +121,7 @@ async def test_both_files_are_written_and_the_newest_report_is_the_markdown(
 
 async def test_the_page_is_the_report_with_its_plots(outside: Outside, archive: ValkeyTrials) -> None:
     await stored(archive, *of_two_instruments())
-    made = await Report(archive, outside.artifacts, InlineCompute(), plots.report_page).run(DAYS, 5, NOW)
+    made = await Report(archive, outside.artifacts, InlineCompute(), plots.report_page, Silent()).run(DAYS, 5, NOW)
     page = made.files[1].read_text()
     assert "<title>Trials of the last 14 days</title>" in page
     assert "Plotly.newPlot(" in page
@@ -113,7 +129,9 @@ async def test_the_page_is_the_report_with_its_plots(outside: Outside, archive: 
 
 async def test_another_folder_and_other_days_name_other_files(outside: Outside, archive: ValkeyTrials) -> None:
     await stored(archive, *of_two_instruments())
-    made = await Report(archive, outside.artifacts, InlineCompute(), plain).run(3, 5, NOW, outside.home / "elsewhere")
+    made = await Report(archive, outside.artifacts, InlineCompute(), plain, Silent()).run(
+        3, 5, NOW, outside.home / "elsewhere"
+    )
     assert made.files == [outside.home / "elsewhere" / f"last_3d_report.{kind}" for kind in ("md", "html")]
     assert all(file.is_file() for file in made.files)
     assert not (outside.home / "output").exists()
@@ -164,7 +182,7 @@ async def test_the_set_that_is_best_on_average_becomes_the_best_of_all_with_mean
     best = await archive.best(GLOBAL)
     assert best is not None
     assert best.params.direction_lookback == 12
-    assert best.summary == winners.mean_summary([run for run in runs if run.params.direction_lookback == 12])
+    assert best.summary == mean_summary([run for run in runs if run.params.direction_lookback == 12])
     assert best.summary.calmar == 2.25
     assert (best.instrument, best.ts) == (GLOBAL, NOW)
     daily = np.array([np.add(daily_of(EUR, lookback), daily_of(JPY, lookback)) / 2 for lookback in (3, 6, 12)])
@@ -221,7 +239,7 @@ async def test_a_winner_takes_the_place_of_an_earlier_one(outside: Outside, arch
 
 async def test_a_winner_needs_the_trades_that_are_asked_for(outside: Outside, archive: ValkeyTrials) -> None:
     await stored(archive, trial(EUR, 3))  # 9 trades
-    report = Report(archive, outside.artifacts, InlineCompute(), plain)
+    report = Report(archive, outside.artifacts, InlineCompute(), plain, Silent())
     assert (await report.run(DAYS, 10, NOW)).winners.keys() == {GLOBAL}
     assert (await report.run(DAYS, 9, NOW)).winners.keys() == {EUR, GLOBAL}
 
@@ -257,11 +275,157 @@ async def test_only_trials_of_the_days_asked_for_count(outside: Outside, archive
 
 
 async def test_only_the_spec_that_ran_last_on_an_instrument_counts(outside: Outside, archive: ValkeyTrials) -> None:
-    old = msgspec.structs.replace(trial(EUR, 3, calmar=50.0, ts=NOW - 2000), spec="ffffffffffff")
+    old = of_spec(trial(EUR, 3, calmar=50.0, ts=NOW - 2000), "ffffffffffff")
     await stored(archive, old, trial(EUR, 6, calmar=1.0))
     made = await reported(outside, archive)
     assert made.winners[EUR] == trial(EUR, 6).param_key
     assert old.param_key not in made.files[0].read_text()
+
+
+async def test_where_nothing_of_the_newest_trial_can_be_read_the_one_before_counts(
+    outside: Outside, archive: ValkeyTrials
+) -> None:
+    oldest, old = of_spec(trial(EUR, 12, ts=NOW - 3000), "0" * 12), of_spec(trial(EUR, 3, ts=NOW - 2000), "f" * 12)
+    new, corrupt = trial(EUR, 6, calmar=9.0), trial(JPY, 6, calmar=9.0)
+    await stored(archive, oldest, old, new, corrupt)
+    await archive.put_runs([old])
+    await outside.redis.set(f"bt:trial:pack:{corrupt.run_id}", b"no gzip")
+    assert (await reported(outside, archive)).winners[EUR] == new.param_key
+    await outside.redis.set(f"bt:trial:pack:{new.run_id}", b"no gzip")
+    await outside.redis.delete(f"bt:trial:pack:{old.run_id}")
+    made = await reported(outside, archive)
+    assert made.winners == {EUR: old.param_key, GLOBAL: old.param_key}
+    assert "1 parameter sets were back-tested on 1 instruments" in made.files[0].read_text()
+    await outside.redis.set(f"bt:trial:run:{old.run_id}", b"{}")
+    assert (await reported(outside, archive)).winners[EUR] == oldest.param_key
+    await outside.redis.delete(f"bt:trial:pack:{oldest.run_id}")
+    with pytest.raises(UnhealthyError, match="There are no trials of the last 14 days"):
+        await reported(outside, archive)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_winners_are_those_of_all_runs_at_once(outside: Outside, archive: ValkeyTrials, seed: int) -> None:
+    random = Random(seed)
+    runs = [
+        of_spec(
+            trial(pair, lookback, pnl=random.choice([-0.25, 0.25, 0.3]), calmar=random.gauss(0, 1), ts=NOW - back), spec
+        )
+        for pair in PAIRS
+        for spec, back in zip("abc", random.sample([1000, 2000, 3000], 3), strict=True)
+        for lookback in (3, 6, 12, 24)
+        if random.random() < 0.9
+    ]
+    await stored(archive, *runs)
+    made = await reported(outside, archive)
+    newest = {pair: max(run.ts for run in runs if run.instrument == pair) for pair in PAIRS}
+    counted = [run for run in runs if run.ts == newest[run.instrument]]
+    expected = {pair: winners.winner(run for run in counted if run.instrument == pair) for pair in PAIRS}
+    best = global_winner(counted)
+    keys = {pair: won.param_key for pair, won in expected.items() if won} | ({GLOBAL: best.param_key} if best else {})
+    assert made.winners == keys
+    for pair, won in expected.items():
+        config = await archive.best(pair)
+        assert (config and (config.params, config.summary)) == (won and (won.params, won.summary))
+    if best is not None:
+        config = await archive.best(GLOBAL)
+        assert config is not None
+        assert config.summary == mean_summary([run for run in counted if run.params == best.params])
+
+
+# ---- how much at once -----------------------------------------------------------------------------------------------
+
+MANY, SETS = 12, 40
+
+
+class Watched:
+    """An archive that counts the instruments that are read, and the runs that are in memory meanwhile."""
+
+    def __init__(self, archive: ValkeyTrials) -> None:
+        self._archive = archive
+        self.read = 0
+        self.most = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._archive, name)
+
+    async def runs(self, trial: Trial) -> list[TrialRun]:
+        found = await self._archive.runs(trial)
+        self.read += 1
+        gc.collect()
+        self.most = max(self.most, sum(type(one) is TrialRun for one in gc.get_objects()))
+        return found
+
+
+class Crowd(InlineCompute):
+    """Two workers that begin when they are told to."""
+
+    width = 2
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.go = anyio.Event()
+
+    async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        self.inside += 1
+        await self.go.wait()
+        self.inside -= 1
+        return await super().run(function, *args, **kwargs)
+
+
+async def many(archive: ValkeyTrials) -> None:
+    for i in range(MANY):
+        pair = f"A{i:02d}_USD"
+        await stored(archive, *(trial(pair, lookback, calmar=i + lookback) for lookback in range(1, SETS + 1)))
+
+
+async def test_the_runs_of_one_instrument_are_in_memory_at_a_time(outside: Outside, archive: ValkeyTrials) -> None:
+    await many(archive)
+    gc.collect()
+    before = sum(type(one) is TrialRun for one in gc.get_objects())
+    watched = Watched(archive)
+    made = await reported(outside, cast(ValkeyTrials, watched))
+    assert (watched.read, len(made.winners)) == (MANY, MANY + 1)
+    # those of the instrument that is read and of the one before, the sets that are averaged, and what is told of each instrument
+    assert watched.most - before <= 3 * SETS + 2 * MANY
+
+
+async def test_instruments_are_assessed_side_by_side_and_read_no_more_than_one_ahead(
+    outside: Outside, archive: ValkeyTrials
+) -> None:
+    await many(archive)
+    watched, crowd = Watched(archive), Crowd()
+    report = Report(cast(ValkeyTrials, watched), outside.artifacts, crowd, plain, Silent())
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(report.run, DAYS, 5, NOW)
+            while watched.read < 2 * crowd.width + 1 or crowd.inside < 2 * crowd.width:
+                await outside.redis.ping()
+            for _ in range(200):  # time enough to read the others
+                await outside.redis.ping()
+            assert (watched.read, crowd.inside) == (2 * crowd.width + 1, 2 * crowd.width)
+            crowd.go.set()
+    assert watched.read == MANY
+    assert len(await keys(outside)) == MANY + 2
+
+
+async def test_it_tells_how_far_it_is_instrument_by_instrument(outside: Outside, archive: ValkeyTrials) -> None:
+    lost, corrupt = trial(JPY, 3, pnl=-0.25), trial(AUD, 3)
+    await stored(archive, trial(EUR, 3), lost, corrupt)
+    await outside.redis.set(f"bt:trial:pack:{corrupt.run_id}", b"no gzip")
+    told: list[Any] = []
+
+    class Told:
+        def begin(self, step: str, total: int) -> None:
+            told.append((step, total))
+
+        def advance(self, parts: int = 1) -> None:
+            told.append(parts)
+
+        def end(self, said: str) -> None:
+            told.append(said)
+
+    await Report(archive, outside.artifacts, InlineCompute(), plain, Told()).run(DAYS, 5, NOW)
+    assert told == [("report", 3), 1, 1, 1, "2 instruments"]
 
 
 # ---- where files cannot be written ----------------------------------------------------------------------------------
@@ -300,7 +464,7 @@ async def test_where_the_page_has_no_room_files_and_valkey_stay_as_they_were(
     assert len(values) == 4
     await stored(archive, trial(EUR, 6, calmar=9.0))
     with room(1 << 20), pytest.raises(UsageError, match=r"last_14d_report\.html cannot be written"):
-        await Report(archive, outside.artifacts, InlineCompute(), huge).run(DAYS, 5, NOW + 5)
+        await Report(archive, outside.artifacts, InlineCompute(), huge, Silent()).run(DAYS, 5, NOW + 5)
     assert {path: path.read_bytes() for path in (outside.home / FOLDER).iterdir()} == files
     assert {key: await outside.redis.get(key) for key in await keys(outside)} == values
 

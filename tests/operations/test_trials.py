@@ -26,6 +26,7 @@ from hotbandd.operations import trials as operation
 from hotbandd.operations.progress import Silent
 from hotbandd.operations.trials import Trials
 from hotbandd.settings import load
+from tests.archives import all_runs
 from tests.operations.conftest import Outside
 
 NOW = 1_718_800_200_000
@@ -89,7 +90,7 @@ async def test_every_combination_is_stored_as_a_run_of_its_own_tells_it(
 ) -> None:
     done = await runner(outside, archive).run(SPEC, NOW)
     assert (done.total, done.now, done.before) == (16, 16, 0)
-    runs = await archive.runs(0)
+    runs = await all_runs(archive)
     assert sorted((run.instrument, trials_of(run.params)) for run in runs) == sorted(
         (pair, trials_of(params))
         for pair in PAIRS
@@ -110,7 +111,7 @@ async def test_only_the_best_stand_one_by_one_and_with_their_trades_the_others_i
 ) -> None:
     monkeypatch.setattr(operation, "BEST", 3)
     await runner(outside, archive).run(SPEC, NOW)
-    runs = await archive.runs(0)
+    runs = await all_runs(archive)
     best = {run.run_id for pair in PAIRS for run in winners.ranked(run for run in runs if run.instrument == pair)[:3]}
     assert (len(runs), len(best)) == (16, 6)
     assert {name.decode() for name in await outside.redis.zrange("bt:trial:index", 0, -1)} == best
@@ -137,7 +138,7 @@ def request(params: Any) -> backtest.Request:
 
 async def test_days_are_those_of_the_exits_counted_back_from_the_end(outside: Outside, archive: ValkeyTrials) -> None:
     await runner(outside, archive).run(SPEC, NOW)
-    run = max(await archive.runs(0), key=lambda run: run.summary.trades)
+    run = max(await all_runs(archive), key=lambda run: run.summary.trades)
     trades = await archive.trades(run.run_id)
     assert trades is not None
     end = market(run.instrument).t[-1] + MINUTE_MS
@@ -176,12 +177,12 @@ async def test_an_interrupted_run_is_gone_on_with(
     done = await runner(outside, archive, compute).run(SPEC, NOW + 3_600_000)
     assert 4 <= done.before <= 8  # one part of four may have been in the air
     assert (done.total, done.now, compute.sets) == (16, 16 - done.before, 16 - done.before)
-    assert len(await archive.runs(0)) == 16
-    assert len({run.run_id for run in await archive.runs(0)}) == 16
-    assert {run.ts for run in await archive.runs(0)} == {NOW}
+    assert len(await all_runs(archive)) == 16
+    assert len({run.run_id for run in await all_runs(archive)}) == 16
+    assert {run.ts for run in await all_runs(archive)} == {NOW}
     again = await runner(outside, archive).run(SPEC, NOW + DAY_MS)
     assert (again.now, again.before) == (16, 0)
-    assert {run.ts for run in await archive.runs(0)} == {NOW + DAY_MS}
+    assert {run.ts for run in await all_runs(archive)} == {NOW + DAY_MS}
 
 
 async def test_an_interruption_of_long_ago_begins_anew(
@@ -192,14 +193,14 @@ async def test_an_interruption_of_long_ago_begins_anew(
         await runner(outside, Failing(archive, 2)).run(SPEC, NOW)
     done = await runner(outside, archive).run(SPEC, NOW + DAY_MS)
     assert (done.now, done.before) == (16, 0)
-    assert {run.ts for run in await archive.runs(0)} == {NOW + DAY_MS}
+    assert {run.ts for run in await all_runs(archive)} == {NOW + DAY_MS}
 
 
 async def test_two_at_once_are_refused_and_the_lock_is_free_afterwards(outside: Outside, archive: ValkeyTrials) -> None:
     assert await archive.lock("somebody else")
     with pytest.raises(UnhealthyError, match="Trials run already"):
         await runner(outside, archive).run(SPEC, NOW)
-    assert await archive.runs(0) == []
+    assert await all_runs(archive) == []
     await archive.unlock("somebody else")
     await runner(outside, archive).run(SPEC, NOW)
     assert await outside.redis.get("bt:trial:lock") is None
@@ -213,7 +214,7 @@ async def test_an_instrument_without_candles_stops_the_run_before_it_begins(
     with pytest.raises(BaseExceptionGroup) as fault:
         await runner(outside, archive).run(spec, NOW)
     assert fault.group_contains(InputError, match="no stored candles of AUD_USD")
-    assert await archive.runs(0) == []
+    assert await all_runs(archive) == []
     assert await outside.redis.get("bt:trial:lock") is None
 
 
@@ -225,4 +226,4 @@ async def test_a_currency_without_a_session_stops_the_run_before_it_begins(
     with pytest.raises(BaseExceptionGroup) as fault:
         await runner(outside, archive).run(spec, NOW)
     assert fault.group_contains(SettingsError, match="No session is known for XXX")
-    assert await archive.runs(0) == []
+    assert await all_runs(archive) == []
