@@ -96,12 +96,15 @@ def test_means_are_those_of_exact_sums_to_the_last_digit(summaries: list[SpanSum
     assert mean_summary(runs_of(summaries)) == naive_summary(summaries)
 
 
-def test_a_sum_in_parts_keeps_what_a_plain_one_loses() -> None:
-    pnls = [1e6, 1e-9, -1e6, 0.1, 1e6, 2e-9, -1e6, -0.1]
-    assert sum(pnls) != 3e-9
-    assert mean_summary([run_of(pnl=pnl) for pnl in pnls]).pnl_total == fsum(pnls) / 8
+@pytest.mark.parametrize(
+    "pnls",
+    [[1e6, 1e-9, -1e6, 0.1, 1e6, 2e-9, -1e6, -0.1], [1e6, 3e-11, 1e-27, -1e6, -3e-11]],
+)
+def test_a_sum_in_parts_keeps_what_others_lose(pnls: list[float]) -> None:
+    assert sum(pnls) != fsum(pnls)
+    assert mean_summary([run_of(pnl=pnl) for pnl in pnls]).pnl_total == fsum(pnls) / len(pnls)
     daily = [run_on(f"A{i:04d}_USD", 3, [pnl]) for i, pnl in enumerate(pnls)]
-    assert [run.daily for run in averaged(daily)] == [[fsum(pnls) / 8]]
+    assert [run.daily for run in averaged(daily)] == [[fsum(pnls) / len(pnls)]]
 
 
 @given(st.lists(SUMMARIES, min_size=1, max_size=8))
@@ -332,3 +335,15 @@ def test_runs_over_too_few_candles_never_win_on_average() -> None:
     assert global_winner([run_of(3, EUR, calmar=50.0, coverage=0.79)]) is None
     assert global_winner([run_of(3, AUD), run_of(3, EUR, coverage=0.79), run_of(3, JPY)]) is None
     assert global_winner([run_of(3, AUD, coverage=0.8)]) is not None
+
+
+def test_a_set_that_is_let_go_leaves_the_others_as_they_are() -> None:
+    short, whole = run_on(AUD, 3, [1.0, 2.0], coverage=0.5, calmar=3.0), run_on(AUD, 6, [4.0], calmar=5.0)
+    later = run_on(EUR, 6, [2.0], calmar=2.0)
+    found = taken_in([short, whole, later])
+    (mean,) = found.runs()
+    assert (mean.params, mean.daily, mean.summary.calmar) == (params_of(6), [3.0], 3.5)
+    best = found.winner()
+    assert best is not None
+    assert (best.params, best.mean_calmar) == (params_of(6), 3.5)
+    assert global_winner([whole, short, msgspec.structs.replace(later, params=params_of(3))]) is None
