@@ -52,7 +52,7 @@ KEYS: tuple[Key, ...] = (
     Key(keys.WEIGHTS, "string", "none", "the weights", "allocator", "trading service, page, `snapshot`"),
     Key(keys.WEIGHTS_CHANNEL, "channel", "", "the same document", "allocator", "subscribers"),
     Key(keys.ALLOCATOR_STATUS, "string", "2 × `ALLOC_INTERVAL_SEC`", "what the allocator decided, whether it holds, since when and why", "allocator", "page, monitors"),
-    Key(keys.TRIAL_PACKS, "zset, score ts", "trimmed to 30 days", "ids of packs of runs", "`trials`", "`report`"),
+    Key(keys.TRIAL_PACKS, "zset, score ts", "trimmed to 30 days", "ids of packs of runs, each that of its first run: `{spec_hash}-{inst}-{digest of the param_key}`", "`trials`", "`report`"),
     Key(keys.trial_pack("{pack_id}"), "string", "30 days", "all runs of some sets on an instrument: JSON, gzip", "`trials`", "`report`"),
     Key(keys.TRIAL_INDEX, "zset, score ts", "trimmed to 30 days", "ids of the 100 best runs of each instrument", "`trials`", "`report`"),
     Key(keys.trial_run("{run_id}"), "string", "30 days", "one of them: parameters and figures", "`trials`", "`report`"),

@@ -46,9 +46,8 @@ class Means:
 
     def __init__(self) -> None:
         self._instruments: list[str] = []
-        self._sets: dict[
-            bytes, TrialRun
-        ] = {}  # the run on the first instrument, without its days, by the encoded parameters
+        # by the encoded parameters, the run on the first instrument, without its days
+        self._sets: dict[bytes, TrialRun] = {}
         self._covered = np.empty(0, dtype=np.bool_)
         self._days = np.empty(0, dtype=np.int64)  # so many last ones each set has on every instrument
         self._sums: list[Floats] = []  # parts, float64[sets, figures and days]
