@@ -31,7 +31,7 @@ async def worked(outside: Outside, archive: ValkeyTrials, compute: Compute, home
     files = FolderArtifacts(home)
     measure = Measure(SETTINGS.kernel, parts.form(SETTINGS), 30)
     await runner(outside, archive, compute).run(SPEC, NOW)
-    await Report(archive, files, compute, plain).run(14, 5, NOW)
+    await Report(archive, files, compute, plain, Silent()).run(14, 5, NOW)
     await Prime(outside.store, outside.signals, files, compute, measure, "M1", 90, Silent()).run(PAIRS, 6, NOW)
     trades = (await compute.run(backtest.evaluate, request(parts.params(SETTINGS)))).trades
     found: dict[str, Any] = {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*.*")}
