@@ -1,7 +1,8 @@
 """Trials on Dask: how many a second with one worker and with two, against the pool of processes, and what each process holds.
 
-``python -m benchmarks.dask_trials [--instruments N] [--sets N] [--days D] [--json]``. Scheduler, workers, this process and Valkey share
-the machine, so compare ratios of one run, and mind its cores. In the end a run is interrupted in the middle, and gone on with.
+``python -m benchmarks.dask_trials [--instruments N] [--sets N] [--days D] [--kinds "pool 2,dask 1,dask 2,restart"] [--json]``. Scheduler,
+workers, this process and Valkey share the machine, so compare ratios of one run, and mind its cores. ``restart``: a run is interrupted
+once a third is done, and gone on with. In the end a report is made of the last run, on two processes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,11 @@ from redis.asyncio import Redis
 
 from benchmarks.scale import names
 from hotbandd import parts
-from hotbandd.adapters import strategies
+from hotbandd.adapters import plots, strategies
 from hotbandd.adapters.compute import ProcessCompute
 from hotbandd.adapters.dask_compute import DaskCompute
 from hotbandd.adapters.embedded_valkey import embedded
+from hotbandd.adapters.files import FolderArtifacts
 from hotbandd.adapters.simulator import SimulatedSource
 from hotbandd.adapters.simulator.defaults import DEMO_START_MS as NOW
 from hotbandd.adapters.store.documents import DocumentStore
@@ -37,6 +39,7 @@ from hotbandd.core import trials
 from hotbandd.core.candles import DAY_MS
 from hotbandd.core.trials import Spec
 from hotbandd.operations.progress import Silent
+from hotbandd.operations.report import Report
 from hotbandd.operations.trials import BEFORE_DAYS, SET_DAYS_A_TASK, Done, Trials
 from hotbandd.ports import Compute, Store, TrialArchive
 from hotbandd.settings import Settings, load
@@ -44,7 +47,8 @@ from tests.dask_cluster import cluster
 from tests.processes import command_line, descendants
 from tests.valkey import eventually
 
-SETTINGS = replace(load({"HOTBAND_SOURCE": "simulated"}, None).settings, session_trading_enabled=False)
+_CHOSEN = {"HOTBAND_SOURCE": "simulated", "CANDLE_HOT_DAYS": "3"}
+SETTINGS = replace(load(_CHOSEN, None).settings, session_trading_enabled=False)
 LOOK_SEC = 0.2
 
 
@@ -138,8 +142,8 @@ async def computing(kind: str, home: Path) -> AsyncIterator[Compute]:
         await dask.aclose()
 
 
-async def measure(instruments: int, sets: int, days: int) -> dict[str, Any]:
-    """Return all figures."""
+async def measure(instruments: int, sets: int, days: int, kinds: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of runs on some kinds of workers."""
     spec, found = spec_of(instruments, sets, days), {}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -150,14 +154,17 @@ async def measure(instruments: int, sets: int, days: int) -> dict[str, Any]:
             for name in spec.instruments:
                 async for page in source.fetch(name, NOW - (days + BEFORE_DAYS) * DAY_MS, NOW):
                     await store.put_candles(name, SETTINGS.candle_gran, page.candles)
-            for kind in ("pool 2", "dask 1", "dask 2"):
+            for kind in kinds:
                 await forget(raw)
+                if kind == "restart":
+                    found[kind] = await restarted(raw, store, archive, spec, home)
+                    continue
                 before = (await raw.info("memory"))["used_memory"]
                 async with computing(kind, home / kind.replace(" ", "")) as compute:
                     found[kind] = await one(runner(store, archive, compute, spec), spec)
                 used = (await raw.info("memory"))["used_memory"] - before
                 found[kind]["valkey_bytes_per_trial"] = used / trials.count(spec)
-            found["restart"] = await restarted(raw, store, archive, spec, home)
+            found["report"] = await reported(archive, home)
             await store.aclose()
     return found
 
@@ -170,25 +177,37 @@ async def forget(raw: Redis) -> None:
 
 async def one(run: Trials, spec: Spec) -> dict[str, Any]:
     """Time a run of a spec."""
-    watched = Watched()
+    async with costs() as found:
+        done = await run.run(spec, NOW)
+    assert done.now == trials.count(spec)
+    return {"trials_per_second": done.now / found["seconds"], **found}
+
+
+async def reported(archive: ValkeyTrials, home: Path) -> dict[str, Any]:
+    """Time a report of the trials that are stored."""
+    pool = ProcessCompute(2)
+    async with costs() as found:
+        await Report(archive, FolderArtifacts(home), pool, plots.report_page, Silent()).run(1, 5, NOW)
+    await pool.aclose()
+    return found
+
+
+@asynccontextmanager
+async def costs() -> AsyncIterator[dict[str, Any]]:
+    """Yield a place for what the block costs; it is filled when the block ends."""
+    watched, found = Watched(), dict[str, Any]()
     async with anyio.create_task_group() as group:
         group.start_soon(watched.watch, os.getpid())
         began = time.perf_counter()
-        done = await run.run(spec, NOW)
-        seconds = time.perf_counter() - began
+        yield found
+        found["seconds"] = time.perf_counter() - began
         group.cancel_scope.cancel()
-    assert done.now == trials.count(spec)
-    return {
-        "seconds": seconds,
-        "trials_per_second": done.now / seconds,
-        "cpu_sec": {kind: round(worked, 1) for kind, worked in sorted(watched.worked.items())},
-        "most_mb": {kind: round(held / 1e6) for kind, held in sorted(watched.most.items())},
-    }
+    found["cpu_sec"] = {kind: round(worked, 1) for kind, worked in sorted(watched.worked.items())}
+    found["most_mb"] = {kind: round(held / 1e6) for kind, held in sorted(watched.most.items())}
 
 
 async def restarted(raw: Redis, store: Store, archive: ValkeyTrials, spec: Spec, home: Path) -> dict[str, Any]:
     """Interrupt a run once a third is done, and go on with it."""
-    await forget(raw)
     total = trials.count(spec)
 
     async def third() -> bool:
@@ -211,19 +230,20 @@ def main() -> None:
     parser.add_argument("--instruments", type=int, default=20)
     parser.add_argument("--sets", type=int, default=1000)
     parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--kinds", default="pool 2,dask 1,dask 2,restart")
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()
-    found = anyio.run(measure, words.instruments, words.sets, words.days, backend_options={"use_uvloop": True})
+    asked = words.instruments, words.sets, words.days, words.kinds.split(",")
+    found = anyio.run(measure, *asked, backend_options={"use_uvloop": True})
     if words.json:
         print(json.dumps(found))
         return
     print(f"{words.instruments} instruments, {words.sets} sets, {words.days} days, {os.cpu_count()} cores")
     for kind, figures in found.items():
         print(f"{kind:8}", ", ".join(f"{name} {_text(value)}" for name, value in figures.items()))
-    rate = {kind: figures["trials_per_second"] for kind, figures in found.items() if kind != "restart"}
-    print(
-        f"dask 2 : dask 1 = {rate['dask 2'] / rate['dask 1']:.2f}, dask 2 : pool 2 = {rate['dask 2'] / rate['pool 2']:.2f}"
-    )
+    rate = {kind: figures["trials_per_second"] for kind, figures in found.items() if "trials_per_second" in figures}
+    for other in rate.keys() & {"dask 1", "pool 2"} if "dask 2" in rate else ():
+        print(f"dask 2 : {other} = {rate['dask 2'] / rate[other]:.2f}")
 
 
 def _text(value: Any) -> str:
