@@ -54,6 +54,17 @@ async def test_any_range_in_any_pages_gives_the_very_same_candles(
     assert_same(concatenate((earlier, later)), whole.between(first, last))
 
 
+@pytest.mark.parametrize("instrument", PAIRS[:3])
+async def test_minutes_asked_for_one_after_the_other_are_those_of_a_long_range(instrument: str) -> None:
+    source, begin = SimulatedSource(7), week_open(10) + 2 * DAY_MS
+    whole = await fetched(SimulatedSource(7), instrument, begin, begin + 7 * DAY_MS)
+    await fetched(source, instrument, begin - 3 * DAY_MS, begin)
+    for moment in range(begin + HOUR_MS, begin + 7 * DAY_MS, 37 * MINUTE_MS):
+        first = moment - 40 * MINUTE_MS
+        found = await fetched(source, instrument, first, moment)
+        assert_same(found, whole.between(first, moment).closed_by(moment))
+
+
 async def test_another_seed_or_instrument_is_another_market() -> None:
     start, end = week_open(3), week_open(3) + DAY_MS
     one = await fetched(SimulatedSource(1), "EUR_USD", start, end)
