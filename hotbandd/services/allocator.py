@@ -16,7 +16,7 @@ from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Lease, Outcome
 from hotbandd.services.context import Context
 from hotbandd.services.loop import Due
-from hotbandd.services.together import together
+from hotbandd.together import together
 
 log = structlog.get_logger()
 

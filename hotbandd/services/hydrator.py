@@ -20,7 +20,7 @@ from hotbandd.ports import Lease, ManifoldUpdate
 from hotbandd.services.context import Context
 from hotbandd.services.intake import Intake
 from hotbandd.services.loop import Due
-from hotbandd.services.together import together
+from hotbandd.together import together
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, Ints
 from hotbandd.errors import InputError, RefusedError, SourceUnreachableError
 from hotbandd.ports import CandleSource
 from hotbandd.services.context import Context
-from hotbandd.services.together import together
+from hotbandd.together import together
 
 log = structlog.get_logger()
 

@@ -32,6 +32,7 @@ from hotbandd.core.documents import (
 )
 from hotbandd.errors import CorruptPayloadError
 from hotbandd.ports import Ages, Evaluation, Lease, ManifoldUpdate, Outcome, Page
+from hotbandd.together import together
 
 T = TypeVar("T")
 
@@ -183,18 +184,25 @@ class DocumentStore:
     async def give_back(self, lease: Lease, *, repeat: bool) -> list[str]:
         """Publish verbatim what this process published last, as far as it would still be there; return what the server took.
 
-        It takes what it lost; to ``repeat``, also what it has.
+        It takes what it lost; to ``repeat``, also what it has. What decides who may trade goes first.
         """
         for document, key in self._kept.doubts(lease):
             self._kept.settle(document, await self._backend.get(key))
-        taken = []
-        for document, publication in self._kept.again(lease, repeat=repeat):
+        taken: set[str] = set()
+
+        async def one(each: tuple[str, Publication]) -> None:
+            document, publication = each
             with suppress(CorruptPayloadError):  # whoever publishes that next says so
                 outcome, count = await self._backend.publish(publication)
                 self._kept.note(lease, count)
                 if outcome is Outcome.PUBLISHED:
-                    taken.append(document)
-        return taken
+                    taken.add(document)
+
+        documents = list(self._kept.again(lease, repeat=repeat))
+        first = [each for each in documents if each[0] in (keys.GATES_FENCE, keys.WEIGHTS_FENCE)]
+        await together(first, one, at_once=1)
+        await together([each for each in documents if each not in first], one)
+        return [document for document, _ in documents if document in taken]
 
     async def weights(self) -> Weights | None:
         """Return the published weights."""

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from hotbandd.errors import StoreUnreachableError
-from hotbandd.services.together import together
+from hotbandd.together import together
 
 
 async def test_all_is_done_in_order_and_never_more_at_once_than_asked():
