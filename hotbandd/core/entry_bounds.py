@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +44,40 @@ class EntryBounds:
     def at_newest(self, t: Ints, metrics: MetricColumns) -> Bounds:
         """Return the bounds in force at the newest candle; NaN, which nothing meets, where too little is known."""
         return Bounds(*(_newest(spec, t, values) for spec, values in zip(self.all, metrics, strict=True)))
+
+
+class DailyBounds:
+    """Entry bounds of instruments at their newest candles; a percentile, which looks back over a month, is worked out once a day.
+
+    Anew also where the past changed: its candles, how much of it is measured, or whether it reaches back far enough.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[_Past, Bounds]] = {}
+
+    def newest(self, specs: EntryBounds, pair: str, series: Series, stop: int) -> Bounds:
+        """Return the bounds in force at the last of an instrument's candles before an index; NaN where too little is known."""
+        if not (specs.relative and stop):
+            return specs.at_newest(*specs.newest_of(series, stop))
+        newest = series.opened(stop - 1)
+        day = _midnight(newest)
+        past = _Past(specs, day, series.revision, series.opened(0) <= _begins(newest))
+        known = self._found.get(pair)
+        if known is not None and known[0] == past:
+            return known[1]
+        found = specs.at_newest(*specs.newest_of(series, stop))
+        if series.measured >= min(stop, series.closed_by(day)):
+            self._found[pair] = past, found
+        return found
+
+
+class _Past(NamedTuple):
+    """What percentiles depend on: of which day, and of which state of the series; ``reaches`` back to where the month begins."""
+
+    specs: EntryBounds
+    day: int
+    revision: int
+    reaches: bool
 
 
 def _midnight(newest: int) -> int:

@@ -14,7 +14,7 @@ import structlog
 from hotbandd.core import floors, gates, manifold, manifold_documents, repetition, schedule, spans
 from hotbandd.core.candles import MINUTE_MS
 from hotbandd.core.documents import EvaluationPoint, GatesBlob, GateState, Guard, RollingSummary
-from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.entry_bounds import DailyBounds, EntryBounds
 from hotbandd.core.gates import Reason, Verdict
 from hotbandd.core.signature import signature_codes
 from hotbandd.core.spans import Figures
@@ -77,6 +77,7 @@ class Evaluator:
         self._latest = context.latest
         self._telemetry = context.telemetry
         self._calendar = context.calendar
+        self._bounds = DailyBounds()
         self._epoch = -1
         self._published = 0
         self._slot = 0
@@ -290,8 +291,9 @@ class Evaluator:
         return gates.overlays(pair, moment, self._calendar, rules.gate, manifold_ts=newest, repeated=repeated)
 
     def _guard(self, pair: str, moment: int) -> Guard | None:
-        series, bounds = self._market.series[pair], self.rules.bounds
-        t, metrics = bounds.newest_of(series, series.span(moment).stop)
-        if not len(t) or not np.isfinite(metrics.hazard[-1]):
+        series = self._market.series[pair]
+        stop = series.span(moment).stop
+        metrics = series.measures(slice(max(0, stop - 1), stop))
+        if not metrics.size or not np.isfinite(metrics.hazard[-1]):
             return None
-        return manifold_documents.guard(metrics, bounds.at_newest(t, metrics))
+        return manifold_documents.guard(metrics, self._bounds.newest(self.rules.bounds, pair, series, stop))

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, Ints
-from hotbandd.core.entry_bounds import EntryBounds
+from hotbandd.core.entry_bounds import DailyBounds, EntryBounds
 from hotbandd.core.manifold_documents import Form, Origin
 from hotbandd.core.series import MetricColumns, Series
 from hotbandd.errors import SourceUnreachableError
@@ -71,6 +71,7 @@ class Hydrator:
         self._clock = context.clock
         self._leadership = context.leadership
         self._telemetry = context.telemetry
+        self._bounds = DailyBounds()
         self._epoch = -1
         self._published: dict[str, int] = {}
         self.deadline_sec = max(60.0, 3 * rules.interval_sec / context.clock.speed) + len(context.market.pairs)
@@ -219,7 +220,7 @@ class Hydrator:
 
     async def _publish_one(self, lease: Lease, pair: str, series: Series) -> None:
         rules = self.rules
-        bounds = rules.bounds.at_newest(*rules.bounds.newest_of(series, series.size))
+        bounds = self._bounds.newest(rules.bounds, pair, series, series.size)
         origin = Origin(rules.source, lease.epoch, series.newest + MINUTE_MS)
         rows = manifold_documents.rows_of(series, self._unpublished(pair, series), rules.family, rules.form)
         document = manifold_documents.document(series, pair, rules.family, bounds, rules.form, origin, rows.texture)

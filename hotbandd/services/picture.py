@@ -22,6 +22,7 @@ from hotbandd.core.documents import (
     RollingSummary,
     Weights,
 )
+from hotbandd.core.entry_bounds import DailyBounds
 from hotbandd.core.explanation import Known, Rulebook, explain
 from hotbandd.core.gates import MANIFOLD_MAX_AGE_MS
 from hotbandd.core.manifold_documents import Bounds
@@ -62,6 +63,7 @@ class Picture:
         self._store = context.store
         self._clock = context.clock
         self._calendar = context.calendar
+        self._bounds = DailyBounds()
         self._blob: GatesBlob | None = None
         self._weights: Weights | None = None
         self._status: AllocatorStatus | None = None
@@ -184,7 +186,7 @@ class Picture:
         rules = self._shown.evaluator.rules
         series, specs = self._market.series[pair], rules.bounds
         if specs.relative and series.measured:
-            bounds = specs.at_newest(*specs.newest_of(series, series.measured))
+            bounds = self._bounds.newest(specs, pair, series, series.measured)
         else:
             bounds = Bounds(*(nan if isinstance(spec, str) else spec for spec in specs.all))
         return Rulebook(rules.gate, rules.interval_sec, rules.floors, rules.adaptive_share, specs, bounds)

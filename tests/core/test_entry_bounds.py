@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hotbandd.core.candles import DAY_MS, MINUTE_MS
-from hotbandd.core.entry_bounds import EntryBounds
-from hotbandd.core.series import MetricColumns
+from hotbandd.core.candles import DAY_MS, MINUTE_MS, Candles, of_columns
+from hotbandd.core.entry_bounds import DailyBounds, EntryBounds
+from hotbandd.core.series import MetricColumns, Series
 from hotbandd.core.thresholds import threshold
 
 MIDNIGHT = 1_718_755_200_000
@@ -59,3 +59,80 @@ def test_percentiles_of_too_short_a_past_are_unknown():
     assert math.isnan(bounds().at_newest(t, metrics).c_min)
     nothing = MetricColumns(*(np.empty(0) for _ in MetricColumns._fields))
     assert math.isnan(bounds().at_newest(np.empty(0, np.int64), nothing).c_min)
+
+
+# ---- once a day -----------------------------------------------------------------------------------------------------
+
+
+class Watched(Series):
+    """A series that counts the metrics that are looked at."""
+
+    looked_at = 0
+
+    def measures(self, index: slice) -> MetricColumns:
+        found = super().measures(index)
+        self.looked_at += found.size
+        return found
+
+
+def candles_of(t: np.ndarray) -> Candles:
+    price = np.full(len(t), 1.1)
+    return of_columns(t, price, price, price, price, price)
+
+
+def grown(first: int, last: int) -> Watched:
+    series = Watched()
+    t, metrics = market(1, first, last)
+    series.add(candles_of(t))
+    series.fill(metrics)
+    return series
+
+
+def extend(series: Series, minutes: int, *, measured: bool = True) -> None:
+    t = series.newest + np.arange(7, minutes + 1, 7, dtype=np.int64) * MINUTE_MS
+    series.add(candles_of(t))
+    if measured:
+        measure(series)
+
+
+def measure(series: Series) -> None:
+    draw = np.random.default_rng(series.size)
+    series.fill(MetricColumns(*draw.random((5, series.size - series.measured))))
+
+
+def test_percentiles_of_a_day_are_worked_out_once():
+    series, daily, specs = grown(MIDNIGHT - 33 * DAY_MS, MIDNIGHT), DailyBounds(), bounds()
+    for _ in range(300):
+        extend(series, 7)
+        expected = specs.at_newest(*specs.newest_of(series, series.size))
+        assert not math.isnan(expected.c_min)
+        series.looked_at = 0
+        assert daily.newest(specs, "EUR_USD", series, series.size) == expected
+        assert daily.newest(specs, "EUR_USD", series, series.size) == expected
+        new_day = (series.newest + MINUTE_MS) % DAY_MS < 7 * MINUTE_MS
+        assert series.looked_at < 10 or new_day or series.newest < MIDNIGHT + 7 * MINUTE_MS
+    assert series.newest > MIDNIGHT + DAY_MS
+
+
+@pytest.mark.parametrize("change", ["corrected", "measured", "trimmed", "specs", "instrument"])
+def test_percentiles_are_worked_out_anew_where_the_past_changed(change):
+    series, daily, specs, pair = grown(MIDNIGHT - 31 * DAY_MS, MIDNIGHT - DAY_MS), DailyBounds(), bounds(), "EUR_USD"
+    extend(series, 2 * 1440, measured=change != "measured")
+    before = daily.newest(specs, pair, series, series.size)
+    assert before.c_min == pytest.approx(0.7, abs=0.1)
+    match change:
+        case "corrected":
+            series.add(candles_of(series.take(slice(900, 901)).t)._replace(close=np.array([1.2])))
+            measure(series)
+        case "measured":
+            measure(series)
+        case "trimmed":
+            series.trim(MIDNIGHT - 10 * DAY_MS)
+        case "specs":
+            specs = bounds(c="p20")
+        case "instrument":
+            pair, series = "GBP_USD", grown(MIDNIGHT - 40 * DAY_MS, MIDNIGHT - DAY_MS)
+    after = daily.newest(specs, pair, series, series.size)
+    expected = specs.at_newest(*specs.newest_of(series, series.size))
+    assert np.array_equal(list(vars(after).values()), list(vars(expected).values()), equal_nan=True)
+    assert after != before
