@@ -149,12 +149,16 @@ class Hydrator:
     async def _load(self, lease: Lease, until: int) -> None:
         """Go on with the history, a few instruments at a time, until the next step is due, or the source has none of it now."""
         for some in _parted(self._intake.incomplete):
-            days = {pair: self._last_day(self._market.series[pair]) for pair in some}
+            known = {
+                pair: (self._published.pop(pair), self._last_day(self._market.series[pair]))
+                for pair in some
+                if pair in self._published
+            }
             await self._intake.history(some, self._clock.now())
             await self._measure()
-            for pair, day in days.items():
-                if not _same(day, self._last_day(self._market.series[pair])):
-                    self._published.pop(pair, None)  # its hazards look back further now
+            for pair, (published, day) in known.items():
+                if _same(day, self._last_day(self._market.series[pair])):  # else its hazards look back further now
+                    self._published[pair] = published
             await self._publish(lease)
             await self._pack(some)
             if self._clock.now() >= until:

@@ -13,7 +13,7 @@ from hotbandd.core import manifold, manifold_documents
 from hotbandd.core.candles import DAY_MS, MINUTE_MS, concatenate
 from hotbandd.core.manifold import COEFF_WINDOW, WINDOW
 from hotbandd.core.series import Series
-from hotbandd.errors import FencedError, SourceUnreachableError
+from hotbandd.errors import ComputeError, FencedError, SourceUnreachableError
 from hotbandd.services import market as markets
 from hotbandd.services.loop import Due
 from tests.services.scenes import (
@@ -103,15 +103,40 @@ async def test_what_the_rest_of_the_history_does_not_change_is_not_published_aga
     assert stage.store.calls.count("put_manifold_history") == stage.store.calls.count("publish_manifold") == 1
 
 
-async def test_hazards_of_that_history_look_back_over_all_that_was_loaded():
+async def on_a_monday() -> Stage:
+    """Return a stage whose recent days hold a weekend, and so too few signals for the hazards of the last day."""
     stage = Stage(candle_hot_days=7)
-    stage.clock.moment = monday = NOW - 2 * DAY_MS  # the recent days hold a weekend, and so too few signals
+    stage.clock.moment = monday = NOW - 2 * DAY_MS
     pages = SimulatedSource().fetch(EUR, monday - 7 * DAY_MS, monday)
     stage.source.held[EUR] = concatenate([page.candles async for page in pages])
-    await (await stage.start()).step()
+    return await stage.start()
+
+
+async def test_hazards_of_that_history_look_back_over_all_that_was_loaded():
+    stage = await on_a_monday()
+    await stage.step()
     points = await stage.store.manifold_history(EUR, 0, 2**53)
-    assert points == [point for point in stage.points(stage.whole(9)) if point.ts > monday - DAY_MS]
+    assert points == [point for point in stage.points(stage.whole(9)) if point.ts > stage.clock.now() - DAY_MS]
     assert any(point.lambda_ for point in points)
+
+
+async def test_what_fails_between_loading_and_measuring_leaves_no_old_hazards_behind():
+    stage = await on_a_monday()
+    measure, measured = stage.desk.hydrator._measure, []
+
+    async def fails_once() -> None:
+        measured.append(stage.desk.context.market.series[EUR].size)
+        if len(measured) == 3:  # once for what is stored, once for the recent days, now for all of it
+            raise ComputeError("the workers died")
+        await measure()
+
+    stage.desk.hydrator._measure = fails_once
+    with pytest.raises(ComputeError):
+        await stage.step()
+    assert measured[2] > measured[1] > measured[0]
+    await stage.step()
+    points = await stage.store.manifold_history(EUR, 0, 2**53)
+    assert points == [point for point in stage.points(stage.whole(9)) if point.ts > stage.clock.now() - DAY_MS]
 
 
 async def test_the_history_grows_by_every_candle_that_comes():
