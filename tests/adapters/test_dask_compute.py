@@ -21,6 +21,7 @@ from hotbandd.errors import ComputeError, ComputeUnreachableError, ComputeVersio
 from hotbandd.ports import Shared
 from tests.adapters.computing import add
 from tests.dask_cluster import Cluster, cluster
+from tests.valkey import eventually
 
 OURS = version("hotband")
 
@@ -103,3 +104,44 @@ async def test_a_worker_that_joins_later_with_other_versions_is_refused_before_i
             ):
                 await until_refused(shared)
         await compute.aclose()
+
+
+async def test_whoever_is_cancelled_while_results_are_fetched_takes_nobody_along(tmp_path: Path) -> None:
+    fetching, fetch = anyio.Event(), anyio.Event()
+    with cluster(tmp_path, workers=1) as running:
+        compute = DaskCompute(running.place)
+        await compute.connect()
+        client = compute._link._client  # type: ignore[union-attr]
+        gather = client._gather_remote
+
+        async def held(*args: object) -> object:
+            fetching.set()
+            await fetch.wait()
+            return await gather(*args)
+
+        client._gather_remote = held
+        found: list[int] = []
+        scopes = [anyio.CancelScope() for _ in range(4)]
+
+        async def one(number: int) -> None:
+            with scopes[number]:
+                found.append(await compute.run(add, number, 10))
+
+        async with anyio.create_task_group() as group:
+            for number in range(4):
+                group.start_soon(one, number)
+            await fetching.wait()
+
+            async def all_done() -> bool:
+                states = list(client.futures.values())
+                return len(states) == 4 and all(state.status == "finished" for state in states)
+
+            await eventually(all_done)
+            await anyio.wait_all_tasks_blocked()
+            scopes[0].cancel()
+            scopes[2].cancel()
+            await anyio.wait_all_tasks_blocked()
+            fetch.set()
+        assert not group.cancel_scope.cancel_called
+        await compute.aclose()
+    assert sorted(found) == [11, 13]

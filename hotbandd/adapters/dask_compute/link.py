@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, cast
 from uuid import uuid4
@@ -54,6 +54,7 @@ class Link:
         self._client = client
         self._cluster = cluster
         self._calls: set[anyio.CancelScope] = set()
+        self._left: set[asyncio.Task[Any]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -67,7 +68,7 @@ class Link:
             self._calls.add(scope)
             future = self._client.submit(answer, versions(), call, *shared, key=key, pure=False)
             try:
-                found: Answer = await future
+                found: Answer = await self._apart(future)
             except Exception as error:
                 raise await self._failure(error, label) from error
             finally:
@@ -77,12 +78,35 @@ class Link:
             raise LinkLostError
         return self._outcome(found, label)
 
+    async def _apart(self, waited: Awaitable[Any]) -> Any:
+        """Await something of Dask's in a task of its own, which is left alone where this call is cancelled.
+
+        The client gathers the results of several calls at once in one task; a call that is cancelled while it awaits that one takes it
+        along, and with it the others, whom nobody has cancelled: their callers would take it that they were, and end in silence.
+        """
+
+        async def wait() -> Any:
+            return await waited
+
+        task = asyncio.create_task(wait())
+        self._left.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise DataLostError
+        return task.result()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits sees it
+
     async def _failure(self, error: Exception, label: str) -> Exception:
         """Return what an error of Dask's comes to."""
         if self._client.status != "running":
             self._lose("the connection broke")
             return LinkLostError()
-        if isinstance(error, FutureCancelledError):
+        if isinstance(error, FutureCancelledError | DataLostError):
             return DataLostError()
         if isinstance(error, KilledWorker):
             return ComputeError(
@@ -107,7 +131,7 @@ class Link:
         with anyio.CancelScope() as scope:
             self._calls.add(scope)
             try:
-                found = await self._client.scatter(content, hash=False, timeout=GONE_SEC)
+                found = await self._apart(self._client.scatter(content, hash=False, timeout=GONE_SEC))
             except Exception as error:
                 raise await self._failure(error, "sending data") from error
             finally:
