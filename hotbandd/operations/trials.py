@@ -117,9 +117,13 @@ class Trials:
                 course.widen()
                 await course.instruments.acquire_on_behalf_of(pair)
                 group.start_soon(self._instrument, course, pair)
+        if course.done + course.before != total:  # what is not done must not be forgotten, whatever went wrong
+            raise UnhealthyError(
+                f"{course.done + course.before} of {total} combinations ran; run the same command again to go on."
+            )
         await self.archive.complete(name)
         self.progress.end(f"{course.done} runs of {len(spec.instruments)} instruments")
-        return Done(name, total, course.done, total - course.done)
+        return Done(name, total, course.done, course.before)
 
     async def _instrument(self, course: _Course, pair: str) -> None:
         """Run what is not finished of an instrument: its candles and metrics go to the workers once."""
@@ -133,7 +137,7 @@ class Trials:
                 part = _Part(course, pair, request.end_ms, shared, best)
                 for chunk in _chunks(self._tasks(course, pair), course.sets):
                     waiting = [task for task in chunk if task.run_id not in finished]
-                    self.progress.advance(len(chunk) - len(waiting))
+                    self._found(course, len(chunk) - len(waiting))
                     if waiting:
                         course.widen()
                         await course.tasks.acquire_on_behalf_of(waiting[0].run_id)
@@ -146,10 +150,16 @@ class Trials:
         """Tell whether nothing of an instrument is left to do: its runs are stored, and so are the trades that are stored last."""
         if not best or await self.archive.trades(best[-1].run_id) is None:
             return False
-        wanted = {task.run_id for task in self._tasks(course, pair)}
-        if wanted <= finished:
-            self.progress.advance(len(wanted))
-        return wanted <= finished
+        wanted = [task.run_id for task in self._tasks(course, pair)]
+        if not finished.issuperset(wanted):
+            return False
+        self._found(course, len(wanted))
+        return True
+
+    def _found(self, course: _Course, count: int) -> None:
+        """Count combinations that were finished before."""
+        course.before += count
+        self.progress.advance(count)
 
     async def _request(self, course: _Course, pair: str) -> Request:
         """Measure candles, and gather all that runs over them depend on."""
@@ -217,7 +227,7 @@ class _Course:
             of = listing.named(pack_id)
             if of is not None and of.spec == name:
                 self.packs.get(of.instrument, []).append(pack_id)
-        self.done = 0
+        self.done = self.before = 0
         self.sets = max(1, SET_DAYS_A_TASK // spec.window_days)
         self.tasks = anyio.CapacityLimiter(1)
         self.instruments = anyio.CapacityLimiter(1)

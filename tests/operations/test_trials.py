@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -183,6 +184,26 @@ async def test_an_interrupted_run_is_gone_on_with(
     again = await runner(outside, archive).run(SPEC, NOW + DAY_MS)
     assert (again.now, again.before) == (16, 0)
     assert {run.ts for run in await all_runs(archive)} == {NOW + DAY_MS}
+
+
+class Vanishing(InlineCompute):
+    """Cancels a call that nobody asked to cancel, as a library may that shares a task among callers."""
+
+    async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        raise asyncio.CancelledError
+
+
+async def test_a_run_that_ends_without_a_word_is_no_success_and_can_be_gone_on_with(
+    outside: Outside, archive: ValkeyTrials
+) -> None:
+    with pytest.raises(BaseExceptionGroup) as fault:
+        await runner(outside, archive, Vanishing()).run(SPEC, NOW)
+    assert fault.group_contains(
+        UnhealthyError, match=r"^0 of 16 combinations ran; run the same command again to go on\.$"
+    )
+    done = await runner(outside, archive).run(SPEC, NOW + 1000)
+    assert (done.now, done.before) == (16, 0)
+    assert {run.ts for run in await all_runs(archive)} == {NOW}
 
 
 async def test_an_interruption_of_long_ago_begins_anew(
