@@ -51,6 +51,8 @@ class LiveParams:
 class Compute:
     """The pool: runs functions where they are called, or loses them."""
 
+    width = 2
+
     def __init__(self) -> None:
         self.failing_until = 0.0
 
