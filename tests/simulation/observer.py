@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
-from hotbandd.adapters.store.backend import Publication, SetValue
+from hotbandd.adapters.store.backend import PackDay, Publication, SetValue
+from hotbandd.core.packed_day import unpack
 from tests.simulation import rules
 from tests.simulation.belief import BLOB, CANDLES, HISTORY, KILL, STATE, STATUS, STEP_MS, WEIGHTS, Belief, document
 from tests.simulation.virtual_loop import LOOP
@@ -79,6 +80,8 @@ class Observer:
             self._unpacked(client, *args, answer)
         elif name == "put":
             self._put(client, *args)
+        elif name == "pack" and answer:
+            self._packed(client, args[0])
         elif name == "publish":
             if answer is not None:
                 self._published(client, args[0], str(answer.outcome))
@@ -136,10 +139,27 @@ class Observer:
         ):
             nan = float("nan")
             candle = (row["o"], row["h"], row["l"], row["c"], row["v"], row.get("bid", nan), row.get("ask", nan))
-            if row["t"] != score or candle not in self.world.market.told(pair, row["t"]):
-                self.fail(f"{client.name} stored a candle of {pair} that never was: {row}")
+            self._true(client, pair, row["t"], candle)
+            if row["t"] != score:
+                self.fail(f"{client.name} stored a candle of {pair} at {score}: {row}")
         self.counts["candles stored"] += len(members)
         self._owed(client, pair, {int(score) for _, score in members})
+
+    def _packed(self, client: Daemon, packed: PackDay) -> None:
+        """Note which candles a packed day holds: those of a back-fill go there at once, before later ones go to the sorted set."""
+        pair = packed.place.recent.split(":")[2]
+        rows = {row.t: row for row in unpack(packed.value, rules.start_of(packed.day)).rows()}
+        nan = float("nan")
+        for minute in rows.keys() - self._stored[client.name, pair]:
+            row = rows[minute]
+            bid, ask = (nan if quote is None else quote for quote in (row.bid, row.ask))
+            self._true(client, pair, minute, (row.o, row.h, row.l, row.c, row.v, bid, ask))
+        self.counts["candles packed"] += len(rows)
+        self._stored[client.name, pair] |= rows.keys()
+
+    def _true(self, client: Daemon, pair: str, minute: int, candle: tuple[float, ...]) -> None:
+        if candle not in self.world.market.told(pair, minute):
+            self.fail(f"{client.name} stored a candle of {pair} that never was: {minute}, {candle}")
 
     def _owed(self, client: Daemon, pair: str, minutes: set[int]) -> None:
         """Check that a daemon which stores later candles owes the store none that the source gave it since it read what is there."""
