@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,11 @@ class Daemon(Process):
     def terminate(self) -> None:
         """End it as SIGTERM does."""
         self.terminated = self.loop.turns
-        self.scope.cancel()
+        own = (
+            contextvars.copy_context()
+        )  # so that what goes on with it stops with the process, and does not keep time from passing
+        own.run(PROCESS.set, self)
+        own.run(self.scope.cancel)
 
     def stop(self, seconds: float) -> None:
         """Stop it for a while, as SIGSTOP and SIGCONT do."""
