@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from hotbandd.core import spans, strategy, thresholds
@@ -15,6 +17,8 @@ from hotbandd.core.spans import Figures
 from hotbandd.core.strategy import BPS
 from kernels.backtest import Bars, Signals
 from kernels.ledger import Ledger
+
+SOME_CANDLES: Final = 10_000  # a week, unpacked and run over within some 5 ms
 
 
 def carries(setup: Setup, params: Params) -> bool:
@@ -38,6 +42,30 @@ class Rolling:
         self._kept: object = None
         self._summed = spans.Summed()
 
+    def advance(
+        self,
+        series: Series,
+        moment_ms: int,
+        setup: Setup,
+        params: Params,
+        since_ms: int = 0,
+        most: int = SOME_CANDLES,
+    ) -> bool:
+        """Take in some of the candles that the figures of the same run need; return whether no more than so many are left for them.
+
+        The first run over a history has all of it to take in, and unpacks the days that it passes.
+        """
+        seen = series.span(moment_ms, since_ms)
+        back = strategy.memory(params)
+        if back is None or seen.start == seen.stop:
+            return True
+        ledger = self._ledger_for(series, seen, setup, params)
+        stop = max(seen.start, series.rank(ledger.newest_ms, "right")) + most
+        if stop >= seen.stop:
+            return True
+        ledger.extend(*self._told(series, slice(seen.start, stop), ledger.since_ms, setup, params, back))
+        return False
+
     def figures(self, series: Series, moment_ms: int, setup: Setup, params: Params, since_ms: int = 0) -> Figures:
         """Return the figures of the run over the candles that opened since one moment and have closed by another.
 
@@ -48,9 +76,8 @@ class Rolling:
         back = strategy.memory(params)
         if back is None or not size:
             raise ValueError("this run cannot be carried on")
-        oldest_ms, newest_ms = series.opened(seen.start), series.opened(seen.stop - 1)
-        key = series.revision, params, setup.guards, setup.exit_minutes
-        ledger = self._ledger_for(key, oldest_ms, newest_ms, params)
+        newest_ms = series.opened(seen.stop - 1)
+        ledger = self._ledger_for(series, seen, setup, params)
         if newest_ms > ledger.newest_ms:
             ledger.extend(*self._told(series, seen, ledger.since_ms, setup, params, back))
         end_ms = newest_ms + MINUTE_MS
@@ -65,7 +92,9 @@ class Rolling:
         covered = spans.coverage(self._instrument, times, end_ms, lengths, self._calendar)
         return spans.figures(booked.gross - cost, booked.entry_ms, booked.exit_ms, end_ms, covered, self._summed)
 
-    def _ledger_for(self, key: object, oldest_ms: int, newest_ms: int, params: Params) -> Ledger:
+    def _ledger_for(self, series: Series, seen: slice, setup: Setup, params: Params) -> Ledger:
+        oldest_ms, newest_ms = series.opened(seen.start), series.opened(seen.stop - 1)
+        key = series.revision, params, setup.guards, setup.exit_minutes
         ledger = self._ledger
         begun = ledger is not None and key == self._kept
         if ledger is None or not begun or newest_ms < ledger.newest_ms or oldest_ms > ledger.since_ms:

@@ -45,7 +45,10 @@ class Backtests:
         if seen.start == seen.stop:
             return NOTHING
         if rolling.carries(setup, params):
-            return self._rolling[pair].figures(series, slot, setup, params, since)
+            carried = self._rolling[pair]
+            while not carried.advance(series, slot, setup, params, since):
+                await checkpoint()
+            return carried.figures(series, slot, setup, params, since)
         candles, metrics = series.take(seen), series.measures(seen)
         request = backtest.request_of(pair, candles, metrics, self._calendar, setup, params)
         return (await self._compute.run(backtest.evaluate, request)).figures

@@ -57,10 +57,14 @@ def anew(series: Series, moment_ms: int, setup: Setup, params: Params) -> Figure
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**32), st.sampled_from(SETS), st.sampled_from([1, 1, 7]), st.lists(st.integers(0, 400), max_size=12)
+    st.integers(0, 2**32),
+    st.sampled_from(SETS),
+    st.sampled_from([1, 1, 7]),
+    st.lists(st.integers(0, 400), max_size=12),
+    st.sampled_from([100, 999, 10_000]),
 )
 def test_any_growth_gives_the_figures_of_a_run_of_its_own(
-    seed: int, params: Params, step_min: int, steps: list[int]
+    seed: int, params: Params, step_min: int, steps: list[int], most: int
 ) -> None:
     candles, metrics = walk(1500 + sum(steps), seed, step_min)
     gaps = np.random.default_rng(seed).random(candles.size) < 0.95
@@ -72,7 +76,30 @@ def test_any_growth_gives_the_figures_of_a_run_of_its_own(
         grow(series, candles.take(slice(at, at + step)), metrics.take(slice(at, at + step)))
         at += step
         moment = series.newest + MINUTE_MS
+        while not carried.advance(series, moment, SETUP, params, most=most):
+            pass
         assert carried.figures(series, moment, SETUP, params) == anew(series, moment, SETUP, params)
+
+
+def test_a_history_is_taken_in_a_part_at_a_time() -> None:
+    candles, metrics = walk(1500)
+    looked_at: list[int] = []
+
+    class Watched(Series):
+        def take(self, index: slice) -> Candles:
+            found = super().take(index)
+            looked_at.append(found.size)
+            return found
+
+    series = Watched()
+    grow(series, candles, metrics)
+    carried, moment = Rolling(PAIR, CALENDAR), series.newest + MINUTE_MS
+    parts = 0
+    while not carried.advance(series, moment, SETUP, PARAMS, most=200):
+        parts += 1
+    carried.figures(series, moment, SETUP, PARAMS)
+    assert parts == 7
+    assert max(looked_at) < 400  # the part, and what its first candles look back on
 
 
 @settings(max_examples=30, deadline=None)
