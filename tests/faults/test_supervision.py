@@ -39,6 +39,16 @@ def steady(manager: Manager) -> None:
     manager.until(lambda: "gates open" in manager.status(), "the gates in STATUS")
 
 
+def loaded(manager: Manager) -> None:
+    """Wait until the process that runs now has loaded the history: other loops wait for that."""
+
+    def told() -> bool:
+        started, whole = events(manager.log, "daemon.started"), events(manager.log, "hydrator.loaded")
+        return bool(whole) and whole[-1]["timestamp"] > started[-1]["timestamp"]
+
+    manager.until(told, "a loaded history")
+
+
 def test_it_tells_what_it_does(manager):
     ready = manager.ready()
     steady(manager)
@@ -108,6 +118,7 @@ def test_a_loop_that_hangs_and_cannot_be_cancelled_ends_the_signs_of_life(manage
 
 def test_a_loop_that_hangs_and_is_cancelled_at_its_deadline_is_started_anew_alone(manager, runs):
     for _ in runs.of("a loop hangs", "cancelled at its deadline and started anew, the process lives", short=1, full=1):
+        loaded(manager)
         kills, log = len(manager.kills), len(manager.log)
         os.kill(manager.process.pid, hooked.HANG)
         manager.until(lambda since=log: len(events(manager.log[since:], "loop.failed")) >= 2, "loop.failed")
